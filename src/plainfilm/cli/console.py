@@ -37,7 +37,6 @@ _WEIGHT_WORDS = {
     "fresh": "newly initialised",
 }  # fmt: skip
 _WRONG, _WORTH_SAYING_S = 1.5, 60  # by which factor an estimate is wrong, and from which time left it is corrected
-_WIDE = 110  # columns that a bar of 40 and the numbers beside it need
 _BARS = {
     "scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps",
     "studies": "Simulating studies",
@@ -137,7 +136,7 @@ class Terminal(ExperimentEvents):
         if self.bar is None:
             columns = (
                 TextColumn("{task.description}", markup=False),
-                BarColumn(10 if self.err.width < _WIDE else 40),
+                BarColumn(10 if self.err.width < 110 else 40),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[unit]}", markup=False),
                 TimeRemainingColumn(),
@@ -146,7 +145,7 @@ class Terminal(ExperimentEvents):
             self.bar.start()
         if key not in self.tasks:
             self.tasks[key] = self.bar.add_task(title, total=of, unit="")
-        self.bar.update(self.tasks[key], completed=done, total=of, unit=unit)
+        self.bar.update(self.tasks[key], description=title, completed=done, total=of, unit=unit)
         if done >= of:
             self._close_bar()
 
@@ -261,7 +260,6 @@ class Terminal(ExperimentEvents):
         self.say(f"Head fitted on {facts['images']:,} train images; C (inverse L2 penalty) {facts['c']:g}, {how}")
 
     def _on_run(self, facts: dict[str, Any]) -> None:
-        self.auroc = None
         self.say(f"Run: {facts['path']}", whole=True)
 
     def _on_resume(self, facts: dict[str, Any]) -> None:
@@ -291,12 +289,10 @@ class Terminal(ExperimentEvents):
         done = facts["epoch"] * facts["steps"] + facts["step"]
         task = self.bar.tasks[0] if self.bar and self.bar.tasks else None
         parts = [f"loss {facts['loss']:.3f}"] if facts.get("loss") is not None else []
-        parts += [f"valid AUROC {self.auroc:.3f}"] if self.auroc is not None else []
+        parts += [f"valid AUROC {self.auroc:.3f}"] if self.auroc is not None and facts["epoch"] else []
         parts += [f"{task.speed * facts['images']:.0f} img/s"] if task and task.speed else []
         title = f"Epoch {facts['epoch'] + 1}/{facts['of']}"
         self._advance("train", title, done, facts["of"] * facts["steps"], ", ".join(parts))
-        if self.bar:
-            self.bar.update(self.tasks["train"], description=title)
 
     def _on_epoch(self, facts: dict[str, Any]) -> None:
         self.auroc = facts["auroc"]

@@ -129,6 +129,16 @@ class BundleCard(Card):
             raise ValueError("no bit depth")
         return DecodeSpec(**found.model_dump())
 
+    def front_matter(self) -> str:
+        """The metadata that Hugging Face reads at the head of a model card; numbers are of the saved test alone."""
+        found: dict[str, object] = {
+            **_licence(self.people.get("licence", "")), "library_name": "plainfilm", "pipeline_tag": "image-classification",
+            "tags": ["image-classification", "medical-imaging", "research-only", "onnx", self.model.name],
+        }  # fmt: skip
+        if "test" in self.metrics:
+            found["model-index"] = [{"name": f"plainfilm {self.model.name}", "results": [_result(self)]}]
+        return f"---\n{dump_yaml(found)}---\n"
+
     def is_sound(self) -> bool:
         """Whether it can turn outputs into scores and predicted classes: names, threshold, temperature, bias and band fit together."""
         names = all(self.vocab) and len(set(self.vocab)) == len(self.vocab) > 1
@@ -151,17 +161,6 @@ _HUB_METRICS = {
     "auroc": ("roc_auc", "AUROC"), "accuracy": ("accuracy", "Accuracy"), "sensitivity": ("recall", "Sensitivity"),
     "specificity": ("specificity", "Specificity"),
 }  # fmt: skip
-
-
-def front_matter(card: BundleCard) -> str:
-    """The metadata that Hugging Face reads at the head of a model card; numbers are of the saved test alone."""
-    found: dict[str, object] = {
-        **_licence(card.people.get("licence", "")), "library_name": "plainfilm", "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "medical-imaging", "research-only", "onnx", card.model.name],
-    }  # fmt: skip
-    if "test" in card.metrics:
-        found["model-index"] = [{"name": f"plainfilm {card.model.name}", "results": [_result(card)]}]
-    return f"---\n{dump_yaml(found)}---\n"
 
 
 def _licence(text: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from plainfilm.base.listing import LISTED, both_ends, some
 from plainfilm.base.sanitize import visible
 from plainfilm.evaluate.operating.conformal import holds_for
-from plainfilm.export.bundle_card import BundleCard, SplitScores, front_matter
+from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.runs.people_card import CONTACT, DATA, FIELDS, INTENDED, LICENCES, RISKS, open_fields
 from plainfilm.schemas.documents import DRAWN, DataCounts, Metric
 from plainfilm.schemas.macro_mean import macro_lines
@@ -45,7 +45,7 @@ def model_card(card: BundleCard) -> str:
     counted = f"{left} fields are {NOT_REPORTED}: only a person can fill them." if left else "Every field is reported."
     counted += f" plainfilm checked nothing of what is marked {BY_PEOPLE}." * bool(card.people)
     drawn = "".join(f"**{_plain(note, 1000)}**\n\n" for note in card.notes if note.startswith(DRAWN))
-    return f"{front_matter(card)}\n{title}\n\n**{card.notice}**\n\n{drawn}{counted}\n\n{body}\n"
+    return f"{card.front_matter()}\n{title}\n\n**{card.notice}**\n\n{drawn}{counted}\n\n{body}\n"
 
 
 def _plain(text: str, limit: int = 120) -> str:

@@ -12,8 +12,8 @@ from plainfilm.config.commented import Remark, commented_yaml
 from plainfilm.data.loaders.augment import natural_note
 from plainfilm.errors import OccupiedError, UsageError
 from plainfilm.pipeline.housekeeping import list_models
-from plainfilm.pipeline.prepare import Prepared, keep_out_of_data, positive_note, prepare, undeclared_patterns
-from plainfilm.schemas.data import InitDocument, Proposal
+from plainfilm.pipeline.prepare import Prepared, keep_out_of_data, positive_note, prepare
+from plainfilm.schemas.data import InitDocument
 
 _HEAD = (
     "A config for plainfilm train --config THIS_FILE, which trains what plainfilm train DATA alone would train.",
@@ -44,13 +44,13 @@ def init_config(
     atomic_write(out, commented_yaml(cfg, _head(ready), remarks))
     table = ready.table
     proposals = [
-        Proposal(key=key, value=value, why=why) for key, said in remarks.items() for value, why in said.instead
+        {"key": key, "value": value, "why": why} for key, said in remarks.items() for value, why in said.instead
     ]
-    return InitDocument(
-        out=str(out), data=ready.counts, positive=ready.positive, bits=table.bits, channels=ready.spec.channels,
-        sides_px=_sides(ready), patient_patterns=undeclared_patterns(ready), proposals=proposals, notes=list(ready.split.notes),
-        config=cfg.model_dump(mode="json"),
-    )  # fmt: skip
+    return InitDocument.model_validate({
+        "out": str(out), "data": ready.counts, "positive": ready.positive, "bits": table.bits, "channels": ready.spec.channels,
+        "sides_px": _sides(ready), "patient_patterns": ready.undeclared_patterns, "proposals": proposals,
+        "notes": list(ready.split.notes), "config": cfg.model_dump(mode="json"),
+    })  # fmt: skip
 
 
 def _head(ready: Prepared) -> list[str]:
@@ -88,7 +88,7 @@ def _patients(ready: Prepared) -> Remark:
         return Remark(f"patients are known: {ready.counts.patients:,}; a pattern would replace how they are found")
     proposed = tuple(
         (found.pattern, f"{found.sentence()}; check that each group is one patient")
-        for found in undeclared_patterns(ready)
+        for found in ready.undeclared_patterns
     )
     said = "choose one below if it is right" if proposed else "give one if the file names hold patients"
     return Remark(f"no patient is known, so each image counts as its own; {said}", proposed)

@@ -54,6 +54,11 @@ class Prepared:
         """Fingerprint of the test images under any labels; None if there are none."""
         return images_of(self.split.of("test")) if self.split.has_test else None
 
+    @property
+    def undeclared_patterns(self) -> list[PatientPattern]:
+        """Patterns for the images without a patient key; of identities all have one, which their split leaves out."""
+        return [] if IDENTITY_NOTE in self.split.notes else propose_patterns(self.table.rows)
+
 
 def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
     """Scan, split and count; opens every file once; writes only into the cache folder (facts, and the phantom set if
@@ -151,11 +156,6 @@ def positive_note(classes: list[str], cfg: DataConfig) -> list[str]:
         return []
     positive, decided = positive_of_two(*classes)
     return [] if decided else [f"{positive!r} is the {BY_ALPHABET}."]
-
-
-def undeclared_patterns(ready: Prepared) -> list[PatientPattern]:
-    """Patterns for the images without a patient key; of identities all have one, which their split leaves out."""
-    return [] if IDENTITY_NOTE in ready.split.notes else propose_patterns(ready.table.rows)
 
 
 def default_phantom(cfg: PhantomConfig, on_event: EventCallback) -> Path:

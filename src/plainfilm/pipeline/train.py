@@ -24,7 +24,7 @@ from plainfilm.models.find_weights import find_again, starting_point, without_pa
 from plainfilm.models.registry import get_spec, statistics
 from plainfilm.pipeline.first_step import FirstStepWork
 from plainfilm.pipeline.learner import build_learner, estimate, refuse_precision, say_estimate
-from plainfilm.pipeline.prepare import Prepared, keep_out_of_data, undeclared_patterns
+from plainfilm.pipeline.prepare import Prepared, keep_out_of_data
 from plainfilm.pipeline.run_inputs import read_inputs, write_inputs
 from plainfilm.pipeline.weights_overlap import prepare_without_overlap
 from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, write_card
@@ -79,7 +79,7 @@ def train_run(
     if dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=estimate(learn, cfg, on_event),
-                             patient_patterns=undeclared_patterns(ready))  # fmt: skip
+                             patient_patterns=ready.undeclared_patterns)  # fmt: skip
     with run.claim(), run.outcome():
         on_event = logged(run.log, on_event)
         learn.progress.on_event = on_event

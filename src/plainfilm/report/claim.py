@@ -6,7 +6,6 @@ Artificial Intelligence 2024;6(4):e240300, doi 10.1148/ryai.240300; topics short
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plainfilm.models.registry import MODELS
@@ -60,11 +59,6 @@ def claim_items(found: ReportedRun) -> tuple[list[_Item], list[tuple[int, str]]]
     people = {n: found.people[name] for name, field in FIELDS.items() if name in found.people for n in field.claim}
     filled = [_Item(n, _TOPICS[n], said.get(n, ""), people.get(n, "")) for n in sorted({*said, *people})]
     return filled, [(n, topic) for n, topic in _TOPICS.items() if n not in said and n not in people]
-
-
-def outside_claim(people: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Title and text of the filled fields of card.yaml that answer no item."""
-    return [(field.title, people[name]) for name, field in FIELDS.items() if name in people and not field.claim]
 
 
 def _data(found: ReportedRun) -> dict[int, str]:

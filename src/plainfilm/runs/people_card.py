@@ -16,12 +16,12 @@ from plainfilm.base.sanitize import found_value, visible
 from plainfilm.config.strict_yaml import dump_yaml, read_yaml
 from plainfilm.errors import DataError, UsageError
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.documents import CardDocument, CardField
+from plainfilm.schemas.documents import CardDocument
 
 _LONGEST = 1000  # characters of one field
 
 
-class PeopleField(NamedTuple):
+class _PeopleField(NamedTuple):
     """A field: its section of MODEL_CARD.md ('' where it is an item of CLAIM alone), name there, question, and the items
     of CLAIM 2024 that it answers."""
 
@@ -33,37 +33,37 @@ class PeopleField(NamedTuple):
 
 INTENDED, DATA, RISKS, CONTACT, LICENCES = "Intended use", "Data", "Ethics and risks", "Contact", "Licences"
 FIELDS = {
-    "intended_use": PeopleField(INTENDED, "Intended task and users", "Which task is it for, and who would use it?", (3,)),
-    "out_of_scope": PeopleField(INTENDED, "Out-of-scope uses", "For which uses is it not meant?"),
-    "data_source": PeopleField(DATA, "Where and when the images were acquired", "Which hospitals or collections, which years?", (7,)),
-    "equipment": PeopleField(DATA, "Machines and acquisition protocol", "Which machines, views and settings?", (13,)),
-    "population": PeopleField(DATA, "Age, sex and other characteristics of the patients", "Who are the patients, in each partition?", (36,)),
-    "inclusion": PeopleField(DATA, "Inclusion and exclusion criteria", "Who was included, who was left out, and why?", (8,)),
-    "annotators": PeopleField(DATA, "Who set the labels, and how", "How many people of which training, from what?", (16,)),
-    "agreement": PeopleField(DATA, "Agreement of readers", "How often did readers agree; who settled the rest?", (18,)),
-    "ethics": PeopleField(DATA, "Ethics approval and consent", "Which board approved it, and did patients consent?"),
-    "data_licence": PeopleField(DATA, "Licence of the images", "Under which licence or agreement are they used?"),
-    "harms": PeopleField(RISKS, "Harms considered and what was done about them", "What can go wrong for whom, and what was done?"),
-    "groups_not_tested": PeopleField(RISKS, "Groups for which the model was not tested", "Which patients or places does the test set lack?"),
-    "limits": PeopleField(RISKS, "Limitations", "What can it not do, and where is the study weak?", (40,)),
-    "contact": PeopleField(CONTACT, "Who made this model, and where to report problems", "Whom does one write to?"),
-    "licence": PeopleField(LICENCES, "Licence of these weights", "Under which may others use them, e.g. Apache-2.0?"),
-    "title": PeopleField("", "", "What is the title, with the technology in it?", (1,)),
-    "summary": PeopleField("", "", "What are methods, results and conclusions in short?", (2,)),
-    "objectives": PeopleField("", "", "What are the aims and hypotheses?", (4,)),
-    "design": PeopleField("", "", "Is the study prospective or retrospective?", (5,)),
-    "goal": PeopleField("", "", "Is the goal a new model, a comparison, feasibility?", (6,)),
-    "subsets": PeopleField("", "", "Were parts of the data selected, and how?", (10,)),
-    "deidentification": PeopleField("", "", "How were the images made anonymous?", (11,)),
-    "reference_standard": PeopleField("", "", "What decides the true class?", (14,)),
-    "reference_reason": PeopleField("", "", "Why that, and what are its limits?", (15,)),
-    "test_annotation": PeopleField("", "", "How were the test images labelled?", (17,)),
-    "sample_size": PeopleField("", "", "How was the number of patients chosen?", (21,)),
-    "registration": PeopleField("", "", "Under which number is the study registered?", (34,)),
-    "implications": PeopleField("", "", "What would it mean for practice?", (41,)),
-    "protocol": PeopleField("", "", "Where is the full protocol?", (42,)),
-    "availability": PeopleField("", "", "Where are software, model and data?", (43,)),
-    "funding": PeopleField("", "", "Who paid, and what was their role?", (44,)),
+    "intended_use": _PeopleField(INTENDED, "Intended task and users", "Which task is it for, and who would use it?", (3,)),
+    "out_of_scope": _PeopleField(INTENDED, "Out-of-scope uses", "For which uses is it not meant?"),
+    "data_source": _PeopleField(DATA, "Where and when the images were acquired", "Which hospitals or collections, which years?", (7,)),
+    "equipment": _PeopleField(DATA, "Machines and acquisition protocol", "Which machines, views and settings?", (13,)),
+    "population": _PeopleField(DATA, "Age, sex and other characteristics of the patients", "Who are the patients, in each partition?", (36,)),
+    "inclusion": _PeopleField(DATA, "Inclusion and exclusion criteria", "Who was included, who was left out, and why?", (8,)),
+    "annotators": _PeopleField(DATA, "Who set the labels, and how", "How many people of which training, from what?", (16,)),
+    "agreement": _PeopleField(DATA, "Agreement of readers", "How often did readers agree; who settled the rest?", (18,)),
+    "ethics": _PeopleField(DATA, "Ethics approval and consent", "Which board approved it, and did patients consent?"),
+    "data_licence": _PeopleField(DATA, "Licence of the images", "Under which licence or agreement are they used?"),
+    "harms": _PeopleField(RISKS, "Harms considered and what was done about them", "What can go wrong for whom, and what was done?"),
+    "groups_not_tested": _PeopleField(RISKS, "Groups for which the model was not tested", "Which patients or places does the test set lack?"),
+    "limits": _PeopleField(RISKS, "Limitations", "What can it not do, and where is the study weak?", (40,)),
+    "contact": _PeopleField(CONTACT, "Who made this model, and where to report problems", "Whom does one write to?"),
+    "licence": _PeopleField(LICENCES, "Licence of these weights", "Under which may others use them, e.g. Apache-2.0?"),
+    "title": _PeopleField("", "", "What is the title, with the technology in it?", (1,)),
+    "summary": _PeopleField("", "", "What are methods, results and conclusions in short?", (2,)),
+    "objectives": _PeopleField("", "", "What are the aims and hypotheses?", (4,)),
+    "design": _PeopleField("", "", "Is the study prospective or retrospective?", (5,)),
+    "goal": _PeopleField("", "", "Is the goal a new model, a comparison, feasibility?", (6,)),
+    "subsets": _PeopleField("", "", "Were parts of the data selected, and how?", (10,)),
+    "deidentification": _PeopleField("", "", "How were the images made anonymous?", (11,)),
+    "reference_standard": _PeopleField("", "", "What decides the true class?", (14,)),
+    "reference_reason": _PeopleField("", "", "Why that, and what are its limits?", (15,)),
+    "test_annotation": _PeopleField("", "", "How were the test images labelled?", (17,)),
+    "sample_size": _PeopleField("", "", "How was the number of patients chosen?", (21,)),
+    "registration": _PeopleField("", "", "Under which number is the study registered?", (34,)),
+    "implications": _PeopleField("", "", "What would it mean for practice?", (41,)),
+    "protocol": _PeopleField("", "", "Where is the full protocol?", (42,)),
+    "availability": _PeopleField("", "", "Where are software, model and data?", (43,)),
+    "funding": _PeopleField("", "", "Who paid, and what was their role?", (44,)),
 }  # fmt: skip
 _HEAD = (
     "What only people can say of this model. Text between the quotes fills a field; '' leaves it open.",
@@ -118,12 +118,11 @@ def fill_card(root: Path, settings: Sequence[str]) -> CardDocument:
             atomic_write(run.people_card, _as_yaml(filled))
     filled = read_people_card(run)
     fields = [
-        CardField(name=name, in_model_card=bool(field.section), claim=list(field.claim), question=field.question, text=filled.get(name))
+        {"name": name, "in_model_card": bool(field.section), "claim": list(field.claim), "question": field.question, "text": filled.get(name)}
         for name, field in FIELDS.items()
     ]  # fmt: skip
-    return CardDocument(
-        run=str(root), file=str(run.people_card), written=written, open=len(open_fields(filled)), fields=fields
-    )
+    facts = {"run": str(root), "file": str(run.people_card), "written": written, "open": len(open_fields(filled))}
+    return CardDocument.model_validate({**facts, "fields": fields})
 
 
 def _settings(settings: Sequence[str]) -> dict[str, str]:

@@ -80,7 +80,7 @@ class ShortcutBaseline(BaseModel):
 _BASELINE_KEYS = ("shortcut_baseline", "no_lungs_needed")  # the second is the older one
 
 
-def baseline_of(document: Mapping[str, Any]) -> Any:
+def _baseline_of(document: Mapping[str, Any]) -> Any:
     """The shortcut baseline of a document under either of its keys; the newer one unless it is empty."""
     return next((document[key] for key in _BASELINE_KEYS if document.get(key)), None)
 
@@ -94,7 +94,7 @@ class ReadsEitherKey(BaseModel):
         if not isinstance(found, Mapping):
             return found
         rest = {key: value for key, value in found.items() if key not in _BASELINE_KEYS}
-        return {**rest, "shortcut_baseline": baseline_of(found)}
+        return {**rest, "shortcut_baseline": _baseline_of(found)}
 
 
 class HasShortcutBaseline(ReadsEitherKey):
@@ -256,7 +256,7 @@ class ReportDocument(Document):
     card_open: int = 0
 
 
-class CardField(BaseModel):
+class _CardField(BaseModel):
     """A field of card.yaml; `claim`: the items of CLAIM 2024 that it answers; `text`: null where it is open."""
 
     name: str
@@ -273,7 +273,7 @@ class CardDocument(Document):
     file: str
     written: bool
     open: int
-    fields: list[CardField]
+    fields: list[_CardField]
 
 
 class ExportDocument(Document):

@@ -6,7 +6,7 @@ import pytest
 
 from plainfilm.cli import console
 from plainfilm.cli.console import Terminal
-from plainfilm.cli.render.evaluate import NAMES
+from plainfilm.cli.render.evaluate import _NAMES
 from plainfilm.cli.render.evaluate_blocks import metric_text
 from plainfilm.cli.screen import duration
 from plainfilm.errors import StoppedError
@@ -166,7 +166,7 @@ def test_a_metric_that_cannot_be_estimated_is_a_dash_with_its_reason():
 
 
 def test_every_metric_has_a_name_for_people():
-    assert set(NAMES) == set(METRICS)
+    assert set(_NAMES) == set(METRICS)
 
 
 def test_the_progress_line_shows_loss_and_the_last_valid_auroc(monkeypatch):

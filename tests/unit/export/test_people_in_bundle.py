@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from plainfilm.errors import OccupiedError
 from plainfilm.export.bundle import export_run
-from plainfilm.export.bundle_card import BundleCard, front_matter
+from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.model_card import NOT_REPORTED, model_card
 from plainfilm.export.scorer import open_bundle
 from plainfilm.runs.folder import RunDir
@@ -112,7 +112,7 @@ def test_the_metadata_is_what_a_hub_reads(exported: tuple[RunDir, Path]) -> None
     assert found["roc_auc"] == round(scores.metrics["auroc"].value, 4)
     assert set(found) == {"roc_auc", "accuracy", "recall", "specificity"}
     assert all(one.dataset_name.startswith("LEAKY SPLIT: ") for one in data.eval_results)
-    own = yaml.safe_load(front_matter(card.model_copy(update={"people": {"licence": "ask us"}})).strip("-\n"))
+    own = yaml.safe_load(card.model_copy(update={"people": {"licence": "ask us"}}).front_matter().strip("-\n"))
     assert (own["license"], own["license_name"]) == ("other", "ask us")
 
 

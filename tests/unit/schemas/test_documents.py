@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from plainfilm.export.bundle_card import SplitScores
 from plainfilm.runs.metrics_file import MetricsDocument
-from plainfilm.schemas.documents import HasShortcutBaseline, baseline_of
+from plainfilm.schemas.documents import HasShortcutBaseline, _baseline_of
 
 PROBES = {"best": "border ring", "auroc": None, "probes": {}, "beyond": None, "difference": None}
 OTHER = {**PROBES, "best": "file facts"}
@@ -44,4 +44,4 @@ def test_the_newer_key_wins_unless_it_is_empty(model: type[BaseModel], given, be
         bare = BARE if model is MetricsDocument else {}
     found = model.model_validate({**bare, **given}).shortcut_baseline
     assert (found.best if found else None) == best
-    assert ((baseline_of(given) or {}).get("best")) == best
+    assert ((_baseline_of(given) or {}).get("best")) == best

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -11,13 +10,11 @@ from rich.table import Table
 from plainfilm.cli.render.classes import print_audited_classes
 from plainfilm.cli.render.counts import counts_line, example_lines
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_notes
-from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.screen import Screen
 from plainfilm.schemas.data import (
     AuditDocument,
     CacheDocument,
     DoctorDocument,
-    InitDocument,
     PhantomDocument,
     Planted,
     SplitDocument,
@@ -186,23 +183,6 @@ def print_split(out: Console, document: SplitDocument) -> None:
         out.print(f"{name}: {split.images} images{patients}")
     print_notes(out, document.notes)
     out.print(f"Split file: {document.out}", soft_wrap=True)
-
-
-def print_init(out: Screen, document: InitDocument) -> None:
-    """What was found, what is proposed, and the command that trains on it."""
-    low, high = document.sides_px
-    depth = "8 bits" if document.bits is None else f"{document.bits} bits"
-    sides = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    out.print(f"{'Grey' if document.channels == 1 else 'Colour'}, {depth}, smaller side {sides} px")
-    if document.proposals:
-        out.print("Proposals, in the file behind '#' until you choose them:")
-    for found in document.proposals:
-        out.print(f"  {found.key}: {found.value}", soft_wrap=True)
-        out.print(f"      {found.why}")
-    print_notes(out, document.notes)
-    out.print(f"Config: {document.out}", soft_wrap=True)
-    path = document.config["data"]["path"]
-    print_next(out, ("audit", path), ("train", "--config", Path(document.out)))
 
 
 def print_models(out: Screen, document: ModelsDocument) -> None:

@@ -1,4 +1,4 @@
-"""Terminal output of evaluate and show: the answer first, everything with -v, one line with -q."""
+"""Terminal output of train, evaluate and show: of the last two the answer first, everything with -v, one line with -q."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.render.classes import print_confusion, print_per_class
+from plainfilm.cli.render.data import print_patterns
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
 from plainfilm.cli.render.evaluate_lines import print_calibration, print_likelihood_ratios, print_macro
 from plainfilm.cli.render.next_steps import print_next
-from plainfilm.cli.render.operating import scaling_text
-from plainfilm.cli.screen import Screen
-from plainfilm.schemas.documents import DRAWN, RESEARCH_ONLY, EvaluateDocument, Metric, ShortcutBaseline, marks
+from plainfilm.cli.render.operating import print_threshold, scaling_text
+from plainfilm.cli.screen import Screen, duration
+from plainfilm.schemas.documents import (
+    DRAWN,
+    RESEARCH_ONLY,
+    EvaluateDocument,
+    Metric,
+    ShortcutBaseline,
+    TrainDocument,
+    marks,
+)
 from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.not_judged import NO_GATE
 from plainfilm.schemas.number_text import TOP_3, estimate_text
 
-NAMES = {
+_NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
     "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1", "mcc": "MCC (-1 to 1)",
     "brier": "Brier (0 is best)", "ece": "ECE (0 is best)",
@@ -24,7 +33,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
+def _print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
     """The metric table; the columns fit 60 characters."""
     out.print(title)
     table = Table(box=None, pad_edge=False)
@@ -32,11 +41,11 @@ def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
     for name in ("", "value", "95 % interval, likely too narrow" if narrow else "95 % interval", "n"):
         table.add_column(name, justify="right" if name in ("value", "n") else "left")
     for name, metric in metrics.items():
-        table.add_row(NAMES[name], *metric_text(metric))
+        table.add_row(_NAMES[name], *metric_text(metric))
     out.print(table)
 
 
-def print_shortcut_baseline(out: Console, found: ShortcutBaseline | None, split: str) -> None:
+def _print_shortcut_baseline(out: Console, found: ShortcutBaseline | None, split: str) -> None:
     """The shortcut baseline below the metrics of the network."""
     if found is None or found.best is None or found.auroc is None:
         return
@@ -55,6 +64,32 @@ def print_shortcut_baseline(out: Console, found: ShortcutBaseline | None, split:
         )
 
 
+def print_train(out: Console, document: TrainDocument) -> None:
+    """The metrics on valid, what was chosen there, and what it took."""
+    if document.timing is None:
+        out.print(
+            f"Dry run: no fault found in the data; training would take about {duration(document.estimate_seconds)}. Nothing was written."
+        )
+        print_patterns(out, document.patient_patterns)
+        return
+    _print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
+    print_macro(out, document.macro, _NAMES)
+    _print_shortcut_baseline(out, document.shortcut_baseline, "valid")
+    if document.threshold is not None:
+        chosen = f"{document.threshold_rule}, chosen on {document.threshold_chosen_on}"
+        print_threshold(out, document.positive, document.threshold, chosen, document.threshold_range)
+    if document.temperature is not None:
+        out.print(f"Scores: softmax of {scaling_text(document.temperature, document.bias)} (fitted on valid)")
+    out.print(
+        f"Epochs took {duration(document.timing.epochs_seconds)} at {document.timing.train_img_per_s:.0f} img/s, "
+        f"everything {duration(document.timing.seconds)}; peak memory {document.timing.peak_rss_mb:.0f} MB"
+    )
+    print_notes(out, document.notes)
+    out.print(f"Run: {document.run}", soft_wrap=True)
+    run = str(document.run)
+    print_next(out, ("interpret", run), ("report", run), test_of=run if "test" in document.data.splits else None)
+
+
 def print_evaluate(out: Screen, document: EvaluateDocument) -> None:
     """The answer first: four metrics, the shortcut baseline, what was asked for, the caveats. Everything with -v."""
     if out.brief:
@@ -64,17 +99,17 @@ def print_evaluate(out: Screen, document: EvaluateDocument) -> None:
     title = f"{_title(document)}{at}:"
     whole = out.verbose
     shown = document.metrics if whole else _headline(document)
-    print_metrics(out, title, shown)
-    print_macro(out, {name: found for name, found in document.macro.items() if name in shown}, NAMES)
+    _print_metrics(out, title, shown)
+    print_macro(out, {name: found for name, found in document.macro.items() if name in shown}, _NAMES)
     if document.top_3_accuracy is not None:
         out.print(f"{TOP_3}: {estimate_text(document.top_3_accuracy)}")
-    print_shortcut_baseline(out, document.shortcut_baseline, document.split)
+    _print_shortcut_baseline(out, document.shortcut_baseline, document.split)
     if whole:
         _print_operating(out, document)
     _print_changes(out, document)
     if whole and document.per_patient is not None and _several_images_each(document, document.per_patient):
         _print_per_patient(out, document.per_patient)
-    print_blocks(out, document, NAMES, whole=whole)
+    print_blocks(out, document, _NAMES, whole=whole)
     if whole:
         print_confusion(out, document.confusion)
     if document.split == "test" or document.external is not None:
@@ -106,7 +141,7 @@ def _title(document: EvaluateDocument) -> str:
 def _one_line(document: EvaluateDocument) -> str:
     """'test: AUROC 0.953 [0.935, 0.966], accuracy ...; n 624'."""
     found = _headline(document)
-    shown = ", ".join(f"{NAMES[name]} {' '.join(metric_text(metric)[:2])}" for name, metric in found.items())
+    shown = ", ".join(f"{_NAMES[name]} {' '.join(metric_text(metric)[:2])}" for name, metric in found.items())
     narrow = " (intervals likely too narrow)" if any("too narrow" in metric.method for metric in found.values()) else ""
     return f"{_title(document)}: {shown}; n {document.metrics['accuracy'].n}{narrow}"
 
@@ -132,8 +167,8 @@ def _several_images_each(document: EvaluateDocument, found: PerPatient) -> bool:
 
 def _print_per_patient(out: Screen, found: PerPatient) -> None:
     without = f" ({found.disagreeing} left out: their images belong to several classes)" if found.disagreeing else ""
-    print_metrics(out, f"Per patient, mean score of {_people(found)}{without}:", found.metrics)
-    print_macro(out, found.macro, NAMES)
+    _print_metrics(out, f"Per patient, mean score of {_people(found)}{without}:", found.metrics)
+    print_macro(out, found.macro, _NAMES)
 
 
 def _print_accesses(out: Console, document: EvaluateDocument) -> None:

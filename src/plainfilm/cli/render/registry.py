@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,22 +14,18 @@ from plainfilm.cli.render.data import (
     print_audit,
     print_cache,
     print_doctor,
-    print_init,
     print_models,
-    print_patterns,
     print_phantom,
     print_split,
     size_text,
 )
-from plainfilm.cli.render.evaluate import NAMES, print_evaluate, print_metrics, print_shortcut_baseline
+from plainfilm.cli.render.evaluate import print_evaluate, print_train
 from plainfilm.cli.render.evaluate_blocks import print_notes
-from plainfilm.cli.render.evaluate_lines import print_macro
 from plainfilm.cli.render.next_steps import print_next
-from plainfilm.cli.render.operating import print_threshold, scaling_text
 from plainfilm.cli.render.plan import print_plan
 from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.cli.render.recalibrate import print_recalibrate
-from plainfilm.cli.screen import Screen, duration
+from plainfilm.cli.screen import Screen
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import (
     AuditDocument,
@@ -48,36 +45,27 @@ from plainfilm.schemas.documents import (
     PredictDocument,
     ReportDocument,
     TrainDocument,
-    marks,
 )
 from plainfilm.schemas.interpret import InterpretDocument
 from plainfilm.schemas.plan import PlanDocument
 from plainfilm.schemas.recalibrate import RecalibrateDocument
 
 
-def _print_train(out: Console, document: TrainDocument) -> None:
-    if document.timing is None:
-        out.print(
-            f"Dry run: no fault found in the data; training would take about {duration(document.estimate_seconds)}. Nothing was written."
-        )
-        print_patterns(out, document.patient_patterns)
-        return
-    print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
-    print_macro(out, document.macro, NAMES)
-    print_shortcut_baseline(out, document.shortcut_baseline, "valid")
-    if document.threshold is not None:
-        chosen = f"{document.threshold_rule}, chosen on {document.threshold_chosen_on}"
-        print_threshold(out, document.positive, document.threshold, chosen, document.threshold_range)
-    if document.temperature is not None:
-        out.print(f"Scores: softmax of {scaling_text(document.temperature, document.bias)} (fitted on valid)")
-    out.print(
-        f"Epochs took {duration(document.timing.epochs_seconds)} at {document.timing.train_img_per_s:.0f} img/s, "
-        f"everything {duration(document.timing.seconds)}; peak memory {document.timing.peak_rss_mb:.0f} MB"
-    )
+def _print_init(out: Screen, document: InitDocument) -> None:
+    """What was found, what is proposed, and the command that trains on it."""
+    low, high = document.sides_px
+    depth = "8 bits" if document.bits is None else f"{document.bits} bits"
+    sides = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    out.print(f"{'Grey' if document.channels == 1 else 'Colour'}, {depth}, smaller side {sides} px")
+    if document.proposals:
+        out.print("Proposals, in the file behind '#' until you choose them:")
+    for found in document.proposals:
+        out.print(f"  {found.key}: {found.value}", soft_wrap=True)
+        out.print(f"      {found.why}")
     print_notes(out, document.notes)
-    out.print(f"Run: {document.run}", soft_wrap=True)
-    run = str(document.run)
-    print_next(out, ("interpret", run), ("report", run), test_of=run if "test" in document.data.splits else None)
+    out.print(f"Config: {document.out}", soft_wrap=True)
+    path = document.config["data"]["path"]
+    print_next(out, ("audit", path), ("train", "--config", Path(document.out)))
 
 
 def _print_lr_find(out: Console, document: LrFindDocument) -> None:
@@ -149,13 +137,13 @@ def _print_interpret(out: Console, document: InterpretDocument) -> None:
 
 
 PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {
-    TrainDocument: _print_train,
+    TrainDocument: print_train,
     EvaluateDocument: print_evaluate,
     LrFindDocument: _print_lr_find,
     InterpretDocument: _print_interpret,
     PhantomDocument: print_phantom,
     SplitDocument: print_split,
-    InitDocument: print_init,
+    InitDocument: _print_init,
     AuditDocument: print_audit,
     DoctorDocument: print_doctor,
     CacheDocument: print_cache,

@@ -47,7 +47,7 @@ def decision_curve(sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: 
     curve, everybody = model.mean(axis=0), treat_all.mean(axis=0)
     low, high = np.quantile(draws["model"], [(1 - level) / 2, (1 + level) / 2], axis=0)
     chosen = sample.probs[:, [sample.positive]] >= _THRESHOLDS
-    band_low, band_high = simultaneous_band(curve, draws["model"], level, _Rare(chosen, ~positive, sample.clusters))
+    band_low, band_high = _simultaneous_band(curve, draws["model"], level, _Rare(chosen, ~positive, sample.clusters))
     unit = "images" if sample.patients is None else "patients"
     return DecisionCurve(
         thresholds=_THRESHOLDS.tolist(), net_benefit=_rounded(curve), ci_low=_rounded(low), ci_high=_rounded(high),
@@ -99,12 +99,12 @@ def _useful(curve: Floats, everybody: Floats, draws: dict[str, Floats], rare: _R
     The better alternative is an estimate too, so the maximum is taken in each draw.
     """
     gain = curve - np.maximum(everybody, 0.0)
-    low, _ = simultaneous_band(gain, draws["model"] - np.maximum(draws["all"], 0.0), level, rare)
+    low, _ = _simultaneous_band(gain, draws["model"] - np.maximum(draws["all"], 0.0), level, rare)
     # a gain without spread is of one patient
     return [float(t) for t in _THRESHOLDS[(low > _STILL) & (low < gain)]]
 
 
-def simultaneous_band(values: Floats, draws: Floats, level: float, rare: _Rare | None = None) -> tuple[Floats, Floats]:
+def _simultaneous_band(values: Floats, draws: Floats, level: float, rare: _Rare | None = None) -> tuple[Floats, Floats]:
     """Limits, float (t,) each, that hold at all thresholds together with chance `level` (sup-t).
 
     Each is as many standard deviations of the draws from its value as the largest deviation of a draw is at most, over

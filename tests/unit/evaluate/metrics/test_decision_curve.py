@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from plainfilm.evaluate.metrics.decision_curve import _THRESHOLDS, _contributions, decision_curve, simultaneous_band
+from plainfilm.evaluate.metrics.decision_curve import _THRESHOLDS, _contributions, _simultaneous_band, decision_curve
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.stats.intervals import bootstrap
 
@@ -218,7 +218,7 @@ def test_a_simultaneous_band_by_hand():
     draws = np.array([[1.0, 0, 7], [-1, 0, 7], [1, 2, 7], [-1, -2, 7]])
     spread = np.array([1.0, 2**0.5, 0])
     reach = np.quantile([1, 1, 2**0.5, 2**0.5], 0.5)
-    low, high = simultaneous_band(np.array([0.0, 0, 7]), draws, 0.5)
+    low, high = _simultaneous_band(np.array([0.0, 0, 7]), draws, 0.5)
     assert low == pytest.approx([-reach, -reach * 2**0.5, 7]) and high == pytest.approx([reach, reach * 2**0.5, 7])
     assert spread[1] == pytest.approx(draws[:, 1].std())
 
