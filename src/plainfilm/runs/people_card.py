@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from plainfilm.base.files import atomic_write
@@ -16,7 +15,6 @@ from plainfilm.base.sanitize import found_value, visible
 from plainfilm.config.strict_yaml import dump_yaml, read_yaml
 from plainfilm.errors import DataError, UsageError
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.documents import CardDocument
 
 _LONGEST = 1000  # characters of one field
 
@@ -101,31 +99,17 @@ def open_fields(filled: Mapping[str, str], *, model_card: bool = False) -> list[
     return [name for name, field in FIELDS.items() if name not in filled and (field.section or not model_card)]
 
 
-def fill_card(root: Path, settings: Sequence[str]) -> CardDocument:
-    """`plainfilm card`: the fields of a run, after `settings` ('FIELD=TEXT'; an empty text opens a field again).
+def write_people_card(run: RunDir, given: Mapping[str, str]) -> None:
+    """Fill these fields, an empty text opens one again, and keep the others; the run's lock must be held."""
+    atomic_write(run.people_card, _as_yaml({**read_people_card(run), **given}))
 
-    Writes card.yaml where there is none, or where there are settings.
+
+def fields_given(settings: Sequence[str]) -> dict[str, str]:
+    """The texts of --set FIELD=TEXT by field.
 
     Raises:
         UsageError: no such field, one that is given twice, or a text that is too long.
     """
-    run = RunDir.open(root)
-    given = _settings(settings)
-    written = bool(given) or not run.people_card.exists()
-    if written:
-        with run.lock():  # read inside: another process may fill fields too
-            filled = {**read_people_card(run), **given}
-            atomic_write(run.people_card, _as_yaml(filled))
-    filled = read_people_card(run)
-    fields = [
-        {"name": name, "in_model_card": bool(field.section), "claim": list(field.claim), "question": field.question, "text": filled.get(name)}
-        for name, field in FIELDS.items()
-    ]  # fmt: skip
-    facts = {"run": str(root), "file": str(run.people_card), "written": written, "open": len(open_fields(filled))}
-    return CardDocument.model_validate({**facts, "fields": fields})
-
-
-def _settings(settings: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for setting in settings:
         name, sign, text = setting.partition("=")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainfilm.config import ExperimentConfig, load_config
@@ -19,6 +19,7 @@ def read(text: str) -> ExperimentConfig:
     return ExperimentConfig.model_validate(parsed_yaml(text.encode("utf-8"), Path("x.yaml")))
 
 
+@settings(deadline=None)  # a busy machine is not an error
 @given(path=WORDS, positive=WORDS, said=WORDS, other=WORDS)
 def test_it_is_read_as_what_was_written(path: str, positive: str, said: str, other: str) -> None:
     cfg = load_config(options={"data.path": path, "data.positive": positive, "data.bits": 12, "train.lr": 1e-5})

@@ -16,8 +16,8 @@ from plainfilm.export.bundle import export_run
 from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.model_card import NOT_REPORTED, model_card
 from plainfilm.export.scorer import open_bundle
+from plainfilm.pipeline.report import fill_card
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.people_card import fill_card
 from plainfilm.runs.run_manifest import save_hashes, verify
 from plainfilm.serve.markdown import as_html
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from plainfilm.pipeline.report import report_run
+from plainfilm.pipeline.report import fill_card, report_run
 from plainfilm.report.claim import claim_items
 from plainfilm.report.run_data import read_reported_run
-from plainfilm.runs.people_card import FIELDS, fill_card
+from plainfilm.runs.people_card import FIELDS
 
 
 def test_items_filled_by_people_are_reported_as_theirs(finish):

@@ -233,7 +233,7 @@ def card(
     terminal: Terminal,
 ) -> None:
     """Fill what only people can say of a model, in card.yaml of the run, and list what is open."""
-    from plainfilm.runs.people_card import fill_card
+    from plainfilm.pipeline.report import fill_card
 
     with terminal:
         terminal.result(fill_card(run, settings or []))
