@@ -12,7 +12,7 @@ from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.report.page import GENERATOR, write_report
 from plainfilm.report.run_data import read_reported_run
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.people_card import FIELDS, fields_given, open_fields, read_people_card, write_people_card
+from plainfilm.runs.people_card import FIELDS, open_fields, read_people_card, write_people_card
 from plainfilm.runs.verified_files import say_unverified
 from plainfilm.schemas.documents import CardDocument, ReportDocument
 
@@ -54,11 +54,11 @@ def fill_card(root: Path, settings: Sequence[str]) -> CardDocument:
     Raises:
         UsageError: no such field, one that is given twice, or a text that is too long.
     """
-    run, given = RunDir.open(root), fields_given(settings)
-    written = bool(given) or not run.people_card.exists()
+    run = RunDir.open(root)
+    written = bool(settings) or not run.people_card.exists()
     if written:
         with run.lock():
-            write_people_card(run, given)
+            write_people_card(run, settings)
     filled = read_people_card(run)
     fields = [
         {"name": name, "in_model_card": bool(field.section), "claim": list(field.claim), "question": field.question, "text": filled.get(name)}

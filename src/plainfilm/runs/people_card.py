@@ -99,17 +99,18 @@ def open_fields(filled: Mapping[str, str], *, model_card: bool = False) -> list[
     return [name for name, field in FIELDS.items() if name not in filled and (field.section or not model_card)]
 
 
-def write_people_card(run: RunDir, given: Mapping[str, str]) -> None:
-    """Fill these fields, an empty text opens one again, and keep the others; the run's lock must be held."""
-    atomic_write(run.people_card, _as_yaml({**read_people_card(run), **given}))
-
-
-def fields_given(settings: Sequence[str]) -> dict[str, str]:
-    """The texts of --set FIELD=TEXT by field.
+def write_people_card(run: RunDir, settings: Sequence[str]) -> None:
+    """Fill fields as --set FIELD=TEXT says, an empty text opens one again, and keep the others; the run's lock must be held.
 
     Raises:
         UsageError: no such field, one that is given twice, or a text that is too long.
     """
+    given = _fields_given(settings)
+    atomic_write(run.people_card, _as_yaml({**read_people_card(run), **given}))
+
+
+def _fields_given(settings: Sequence[str]) -> dict[str, str]:
+    """The texts of --set FIELD=TEXT by field."""
     found: dict[str, str] = {}
     for setting in settings:
         name, sign, text = setting.partition("=")

@@ -48,7 +48,7 @@ class SplitDocument(Document):
     notes: list[str]
 
 
-class _Proposal(BaseModel):
+class Proposal(BaseModel):
     """Another value of a config key that may be right, and why; it is not applied."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +68,7 @@ class InitDocument(Document):
     channels: int
     sides_px: tuple[int, int]
     patient_patterns: list[PatientPattern]
-    proposals: list[_Proposal]
+    proposals: list[Proposal]
     notes: list[str]
     config: dict[str, Any]
 

@@ -256,7 +256,7 @@ class ReportDocument(Document):
     card_open: int = 0
 
 
-class _CardField(BaseModel):
+class CardField(BaseModel):
     """A field of card.yaml; `claim`: the items of CLAIM 2024 that it answers; `text`: null where it is open."""
 
     name: str
@@ -273,7 +273,7 @@ class CardDocument(Document):
     file: str
     written: bool
     open: int
-    fields: list[_CardField]
+    fields: list[CardField]
 
 
 class ExportDocument(Document):
