@@ -39,11 +39,11 @@ setup-extras: setup  ## Add the optional extras to .venv, as requirements-extras
 
 train: setup  ## The whole main job: train, evaluate on test once, draw the figures, write the report
 	@set -e; run="runs/$$(date +%Y%m%d-%H%M%S)-$$$$"; \
-	$(BIN)/plainfilm train $(OPTIONS) --out "$$run"; \
+	PLAINFILM_NO_NEXT=1 $(BIN)/plainfilm train $(OPTIONS) --out "$$run"; \
 	if [ ! -f "$$run/status.json" ]; then exit 0; fi; \
 	if grep -q '"seal": null' "$$run/status.json"; then split=valid; else split=test; fi; \
-	$(BIN)/plainfilm evaluate "$$run" --split $$split; \
-	$(BIN)/plainfilm interpret "$$run" --split $$split; \
+	PLAINFILM_NO_NEXT=1 $(BIN)/plainfilm evaluate "$$run" --split $$split; \
+	PLAINFILM_NO_NEXT=1 $(BIN)/plainfilm interpret "$$run" --split $$split; \
 	$(BIN)/plainfilm report "$$run"
 
 lr-find: setup  ## Find a learning rate; changes nothing
@@ -65,11 +65,11 @@ DEMO ?= runs/demo
 demo: setup  ## Everything once on drawn phantoms, in minutes: train, evaluate, report, export, predict
 	@if [ -e $(call one_word,DEMO) ]; then echo $(call one_word,DEMO)" exists; remove it, or: make demo DEMO=runs/another"; exit 4; fi
 	$(BIN)/plainfilm phantom $(call one_word,DEMO)/phantoms --images 1200 --size 128 -q
-	$(BIN)/plainfilm train $(call one_word,DEMO)/phantoms --config experiments/phantom.yaml --out $(call one_word,DEMO)/run
-	$(BIN)/plainfilm evaluate $(call one_word,DEMO)/run --split test
-	$(BIN)/plainfilm interpret $(call one_word,DEMO)/run -q
-	$(BIN)/plainfilm report $(call one_word,DEMO)/run -q
-	$(BIN)/plainfilm export $(call one_word,DEMO)/run --out $(call one_word,DEMO)/bundle -q
+	PLAINFILM_NO_NEXT=1 $(BIN)/plainfilm train $(call one_word,DEMO)/phantoms --config experiments/phantom.yaml --out $(call one_word,DEMO)/run
+	PLAINFILM_NO_NEXT=1 $(BIN)/plainfilm evaluate $(call one_word,DEMO)/run --split test
+	PLAINFILM_NO_NEXT=1 $(BIN)/plainfilm interpret $(call one_word,DEMO)/run -q
+	PLAINFILM_NO_NEXT=1 $(BIN)/plainfilm report $(call one_word,DEMO)/run -q
+	PLAINFILM_NO_NEXT=1 $(BIN)/plainfilm export $(call one_word,DEMO)/run --out $(call one_word,DEMO)/bundle -q
 	$(BIN)/plainfilm predict $(call one_word,DEMO)/bundle $(call one_word,DEMO)/phantoms --out $(call one_word,DEMO)/predictions.csv -q
 	@printf '\nOpen:\n  %s\n  %s\n  %s\n' $(call one_word,DEMO)/run/report.html $(call one_word,DEMO)/bundle/MODEL_CARD.md $(call one_word,DEMO)/predictions.csv
 

@@ -320,7 +320,7 @@ def test_saved_numbers_of_changed_files_are_computed_again(copied):
     path = copied / "probes" / "probes.json"
     write_file(RunDir(copied), path, json.dumps(json.loads(path.read_text())))
     changed = "Changed or gone since these numbers were computed: probes/probes.json."
-    assert changed in plainfilm("show", copied, "-q").stdout
+    assert changed in plainfilm("show", copied).stdout
     assert changed in as_json(plainfilm("show", copied, "--json"))["notes"]
     assert as_json(plainfilm("evaluate", copied, "--json"))["written"]
     done = plainfilm("evaluate", copied, "--split", "test", "--json")
@@ -346,7 +346,7 @@ def test_show_says_that_the_weights_are_others(copied):
     weights[-1] ^= 1
     (copied / "model.safetensors").write_bytes(weights)
     changed = "Changed or gone since these numbers were computed: model.safetensors."
-    assert changed in plainfilm("show", copied, "-q").stdout
+    assert changed in plainfilm("show", copied).stdout
     assert changed in as_json(plainfilm("show", copied, "--split", "valid", "--json"))["notes"]
     assert "model.safetensors" in plainfilm("evaluate", copied, "--split", "test", code=2).stderr
 
@@ -360,7 +360,7 @@ def test_another_version_is_no_access_to_test_and_is_named(copied):
     write_file(RunDir(copied), copied / "metrics.json", json.dumps(saved))
     shown = as_json(plainfilm("evaluate", copied, "--split", "test", "--json"))
     assert (shown["metrics"], shown["written"]) == (saved["test"]["metrics"], [])
-    for command in (["evaluate", copied, "--split", "test", "-q"], ["show", copied, "-q"]):
+    for command in (["evaluate", copied, "--split", "test"], ["show", copied]):
         printed = " ".join(plainfilm(*command).stdout.split())
         note = printed.partition("NOTE: These numbers were ")[2]
         assert lacking(note, "computed by plainfilm 0.0.9", "--again", "a test-set access") == []
@@ -428,6 +428,7 @@ def test_every_printed_command_can_be_pasted(trained, data, tmp_path, monkeypatc
         "evaluate",
         "interpret",
         "report",
+        "card",
         "export",
         "predict",
         "serve",

@@ -115,7 +115,7 @@ def test_the_run_marks_each_kind_of_foreign_image(run):
 
 
 def test_the_output_fits_80_columns_and_says_for_whom_it_holds(run):
-    done = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"}).invoke(app, ["evaluate", str(run.root)])
+    done = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"}).invoke(app, ["evaluate", str(run.root), "-v"])
     assert done.exit_code == 0, done.output
     lines = [line for line in done.stdout.splitlines() if str(run.root) not in line]  # no path is broken
     assert max(map(len, lines)) <= 80

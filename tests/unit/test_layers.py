@@ -165,7 +165,7 @@ def called_rooms() -> dict[str, set[str]]:
 def test_run_level_commands_call_the_pipeline():
     called = {name: modules for name, modules in called_rooms().items() if modules and not name.startswith("_")}
     run_level = {"train", "resume", "lr_find", "evaluate", "interpret", "audit", "split", "report", "show"}
-    run_level |= {"compare", "plan"}
+    run_level |= {"compare", "plan", "init", "card"}
     assert run_level | set(DIRECT) <= set(called)
     wrong = {name: rooms for name, rooms in called.items() if {r.partition(".")[0] for r in rooms} != {DIRECT.get(name, "pipeline")}}  # fmt: skip
     assert not wrong

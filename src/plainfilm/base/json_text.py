@@ -21,7 +21,7 @@ _LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class BadJSONError(DataError, ValueError):
+class _BadJSONError(DataError, ValueError):
     """A text is not JSON as we write it. Also a ValueError: most readers say themselves what to do."""
 
 
@@ -29,7 +29,7 @@ def parsed_json(text: str | bytes, name: object) -> Any:
     """The value of a JSON text; `name` is the file that the error names.
 
     Raises:
-        BadJSONError: it is no JSON, nested too deeply, too large, or holds NaN, an infinity, an integer of more than
+        _BadJSONError: it is no JSON, nested too deeply, too large, or holds NaN, an infinity, an integer of more than
             20 digits, a key twice in one object, or half a surrogate pair.
     """
     if len(text) > _LARGEST:
@@ -54,7 +54,7 @@ def json_model(kind: type[_Model], text: str | bytes, name: object) -> _Model:
     """The text as a document of `kind`.
 
     Raises:
-        BadJSONError: as parsed_json(). ValidationError: it is another document.
+        _BadJSONError: as parsed_json(). ValidationError: it is another document.
     """
     parsed_json(text, name)
     return kind.model_validate_json(text)
@@ -94,5 +94,5 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def _bad(name: object, why: str) -> BadJSONError:
-    return BadJSONError(f"{name} is not JSON that can be read ({why}). Restore it from a backup, or write it again.")
+def _bad(name: object, why: str) -> _BadJSONError:
+    return _BadJSONError(f"{name} is not JSON that can be read ({why}). Restore it from a backup, or write it again.")

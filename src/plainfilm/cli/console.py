@@ -73,6 +73,7 @@ class Terminal(ExperimentEvents, TuneEvents):
         self.greeted = False
         self.estimated: tuple[int, float] | None = None  # epochs and seconds of one, until the first has shown it
         self.epoch_began = 0.0
+        self.auroc: float | None = None  # of the last epoch
         self.run: RunDir | None = None
         self.data: tuple[Any, ...] = ()  # that was described last
 
@@ -120,7 +121,8 @@ class Terminal(ExperimentEvents, TuneEvents):
             # ASCII only: a class name must not break a terminal or pipe with another encoding
             tell(json.dumps(document.model_dump(mode="json"), indent=2).replace("\x7f", "\\u007f"), self.stdout)
             return
-        out = Screen(self.said if self.in_one_place else set(), verbose=self.verbose, file=self.stdout)
+        said = self.said if self.in_one_place else set()
+        out = Screen(said, verbose=self.verbose, brief=self.quiet, file=self.stdout)
         from plainfilm.cli.render.registry import PRINTERS  # not for --help, which prints no document
 
         PRINTERS[type(document)](out, document)
@@ -135,7 +137,7 @@ class Terminal(ExperimentEvents, TuneEvents):
         if self.bar is None:
             columns = (
                 TextColumn("{task.description}", markup=False),
-                BarColumn(),
+                BarColumn(10 if self.err.width < 110 else 40),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[unit]}", markup=False),
                 TimeRemainingColumn(),
@@ -144,7 +146,7 @@ class Terminal(ExperimentEvents, TuneEvents):
             self.bar.start()
         if key not in self.tasks:
             self.tasks[key] = self.bar.add_task(title, total=of, unit="")
-        self.bar.update(self.tasks[key], completed=done, total=of, unit=unit)
+        self.bar.update(self.tasks[key], description=title, completed=done, total=of, unit=unit)
         if done >= of:
             self._close_bar()
 
@@ -289,12 +291,14 @@ class Terminal(ExperimentEvents, TuneEvents):
             return
         done = facts["epoch"] * facts["steps"] + facts["step"]
         task = self.bar.tasks[0] if self.bar and self.bar.tasks else None
-        speed = f"{task.speed * facts['images']:.0f} img/s" if task and task.speed else ""
-        self._advance("train", f"Epoch {facts['epoch'] + 1}/{facts['of']}", done, facts["of"] * facts["steps"], speed)
-        if self.bar:
-            self.bar.update(self.tasks["train"], description=f"Epoch {facts['epoch'] + 1}/{facts['of']}")
+        parts = [f"loss {facts['loss']:.3f}"] if facts.get("loss") is not None else []
+        parts += [f"valid AUROC {self.auroc:.3f}"] if self.auroc is not None and facts["epoch"] else []
+        parts += [f"{task.speed * facts['images']:.0f} img/s"] if task and task.speed else []
+        title = f"Epoch {facts['epoch'] + 1}/{facts['of']}"
+        self._advance("train", title, done, facts["of"] * facts["steps"], ", ".join(parts))
 
     def _on_epoch(self, facts: dict[str, Any]) -> None:
+        self.auroc = facts["auroc"]
         self.say(
             f"epoch {facts['epoch'] + 1}/{facts['of']}  train loss {facts['train_loss']:.4f}  valid loss {facts['valid_loss']:.4f}  "
             f"valid accuracy {facts['accuracy']:.4f}  valid AUROC {facts['auroc']:.4f}"

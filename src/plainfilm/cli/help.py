@@ -38,6 +38,12 @@ EXAMPLES = {
           plainfilm split LIST.csv --split group --group-column hospital
           plainfilm train DATA --split split.csv   trains on what was written
     """,
+    "init": r"""
+        Examples:
+          plainfilm init DATA                      writes plainfilm.yaml
+          plainfilm init DATA --patient-pattern '^(\d+)_' --out my.yaml
+          plainfilm train --config my.yaml         trains what it says
+    """,
     "evaluate": """
         Examples:
           plainfilm evaluate RUN                   on valid
@@ -56,6 +62,12 @@ EXAMPLES = {
           plainfilm tune lr.yaml --dry-run         check the file, time a few steps
           plainfilm tune lr.yaml                   begin, or go on
           plainfilm tune lr.yaml --sampler random  a study of its own, to compare
+    """,
+    "card": """
+        Examples:
+          plainfilm card RUN                       what is open, with its question
+          plainfilm card RUN --set contact='Jane Doe' --set licence=MIT
+          plainfilm card RUN --set contact=        opens the field again
     """,
     "plan": """
         Examples:

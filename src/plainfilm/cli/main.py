@@ -160,11 +160,11 @@ def root(
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {
-    "phantom": data.phantom, "audit": data.audit, "split": data.split, "models": training.models,
+    "phantom": data.phantom, "audit": data.audit, "split": data.split, "init": data.init, "models": training.models,
     "lr-find": training.lr_find, "train": training.train, "resume": training.resume, "evaluate": results.evaluate,
     "show": results.show, "interpret": results.interpret, "report": results.report, "export": delivery.export,
     "recalibrate": transfer.recalibrate, "predict": delivery.predict, "serve": serving.serve, "compare": comparing.compare,
-    "plan": planning.plan, "tune": tuning.tune, "doctor": data.doctor,
+    "plan": planning.plan, "tune": tuning.tune, "card": results.card, "doctor": data.doctor,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name, cls=HelpCommand, epilog=EXAMPLES.get(_name))(_command)

@@ -25,6 +25,7 @@ Data = Annotated[
     Path | None,
     typer.Argument(metavar="DATA", help=f"{OPTIONS['data.path'].help} Default: {OPTIONS['data.path'].option.unset}."),
 ]
+GivenData = Annotated[Path, typer.Argument(metavar="DATA", help=OPTIONS["data.path"].help)]
 Run = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="The run folder that train printed.", autocompletion=completion.run_folders),

@@ -23,11 +23,13 @@ _PIPE_WIDTH = 100_000  # rich takes 80 columns where there is no terminal
 class Screen(Console):
     """A console that breaks no word and no line that is not wrapped; outside a terminal nothing is, unless COLUMNS is set."""
 
-    def __init__(self, said: set[str], *, once: bool = True, verbose: bool = False, **where: Any) -> None:
+    def __init__(
+        self, said: set[str], *, once: bool = True, verbose: bool = False, brief: bool = False, **where: Any
+    ) -> None:
         usable = {name: value for name, value in os.environ.items() if name not in SIZES or is_size(value)}
         super().__init__(markup=False, highlight=False, emoji=False, _environ=usable, **where)
-        # `said`: lines that are not printed again; `once`: nor is any note
-        self.said, self.once, self.verbose = said, once, verbose
+        # `said`: lines that are not printed again; `once`: nor is any note; `brief`: -q (`quiet` is silence in rich)
+        self.said, self.once, self.verbose, self.brief = said, once, verbose, brief
         if not (self.is_terminal or "COLUMNS" in usable):
             self.width = _PIPE_WIDTH
 

@@ -17,9 +17,9 @@ PANELS: tuple[Panel, ...] = get_args(Panel)
 
 TRAIN = ("train",)
 LEARNS = ("train", "lr-find")
-SPLITS = ("train", "lr-find", "split")
+SPLITS = ("train", "lr-find", "split", "init")
 DECODES = ("train", "lr-find", "audit")
-READS = ("train", "lr-find", "audit", "split")
+READS = ("train", "lr-find", "audit", "split", "init")
 LISTS = (*READS, "evaluate")  # of evaluate: how the images of --external are listed and labelled
 
 

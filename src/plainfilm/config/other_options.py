@@ -13,6 +13,7 @@ NUMBER = r"[0-9.eE+%-]{1,24}"
 _GRID = ("experiments run",)
 _STOPS = ("train", "resume")
 _ALL = (*READS, "resume", *_GRID)
+_CONFIGURED = tuple(command for command in READS if command != "init")  # init writes what the others read
 
 OTHER_OPTIONS = (
     Option("--phase", "Training", ("lr-find",), "N", harmless=NUMBER),
@@ -28,7 +29,8 @@ OTHER_OPTIONS = (
     Option("--open-test", "Training", _GRID),
     Option("--fail-on", "Output", ("audit",), "VERDICT"),
     Option("--out", "Output", (*READS, *_GRID), "PATH", hides="OUT"),
-    Option("--config", "Output", READS, "FILE", hides="CONFIG.yaml"),
+    Option("--config", "Output", _CONFIGURED, "FILE", hides="CONFIG.yaml"),
+    Option("--force", "Output", ("init",)),
     Option("--dry-run", "Output", ("train", *_GRID)),
     Option("--print-config", "Output", TRAIN),
     Option("--json", "Output", _ALL),

@@ -102,8 +102,8 @@ for _tag in ("int", "float"):
     _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _number)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+def read_yaml(path: Path, what: str = "config") -> dict[str, Any]:
+    """The mapping in a YAML file; `what` it is called in errors.
 
     Raises:
         ConfigError: the file is missing, not text, not YAML, not a mapping, or larger, deeper or cleverer than a config.
@@ -111,34 +111,36 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = read_regular(path, _LARGEST + 1)
     except FileNotFoundError:
-        raise ConfigError(f"The config {path} does not exist. Give the path of a YAML file.") from None
+        raise ConfigError(f"The {what} {path} does not exist. Give the path of a YAML file.") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigError(f"The config {path} cannot be read ({why}). Give the path of a YAML file.") from None
-    return parsed_yaml(data, path)
+        raise ConfigError(f"The {what} {path} cannot be read ({why}). Give the path of a YAML file.") from None
+    return parsed_yaml(data, path, what)
 
 
-def parsed_yaml(data: bytes, path: Path) -> dict[str, Any]:
+def parsed_yaml(data: bytes, path: Path, what: str = "config") -> dict[str, Any]:
     """The mapping in the bytes of a YAML file; raises as read_yaml(), which names `path`."""
     if len(data) > _LARGEST:
-        raise ConfigError(f"The config {path} is larger than {_LARGEST:,} bytes. Give the path of a YAML file.")
+        raise ConfigError(f"The {what} {path} is larger than {_LARGEST:,} bytes. Give the path of a YAML file.")
     try:
         raw = yaml.load(data.decode("utf-8"), Loader=_StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
     except UnicodeDecodeError:
-        raise ConfigError(f"The config {path} is not UTF-8 text. Give the path of a YAML file.") from None
+        raise ConfigError(f"The {what} {path} is not UTF-8 text. Give the path of a YAML file.") from None
     except yaml.YAMLError as error:
-        raise _refusal(path, error) from None
+        raise _refusal(path, error, what) from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"The config {path} holds {type(raw).__name__}; expected sections such as 'train:'.")
+        expected = "sections such as 'train:'" if what == "config" else "fields, NAME: 'TEXT'"
+        raise ConfigError(f"The {what} {path} holds {type(raw).__name__}; expected {expected}.")
     return raw
 
 
-def _refusal(path: Path, error: yaml.YAMLError) -> ConfigError:
+def _refusal(path: Path, error: yaml.YAMLError, what: str) -> ConfigError:
     where = getattr(error, "problem_mark", None)
     line = f" at line {where.line + 1}" if where else ""
     if isinstance(error, _RefusedError):
-        return ConfigError(f"The config {path} is not valid YAML for plainfilm{line}: {error.what}.")
-    return ConfigError(f"The config {path} is not valid YAML{line}. Compare it with experiments/phantom.yaml.")
+        return ConfigError(f"The {what} {path} is not valid YAML for plainfilm{line}: {error.what}.")
+    compare = "Compare it with experiments/phantom.yaml." if what == "config" else "Put each text between quotes."
+    return ConfigError(f"The {what} {path} is not valid YAML{line}. {compare}")
 
 
 def dump_yaml(value: dict[str, Any]) -> str:

@@ -66,7 +66,7 @@ def evaluate_document(
     at_half = metrics if positive is None else measure_sample(sample.at(0.5), **draws)  # more classes have no threshold
     return EvaluateDocument(
         run=str(finished.run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
-        positive=card.positive, notes=[*_card_notes(card, split), *chosen_on_valid(card, split), *_never_predicted(sample, card.vocab, split)],
+        positive=card.positive, notes=[*_card_notes(card, split), *chosen_on_valid(card, split), *_never_predicted(sample, card.vocab, split, recalibrated=card.recalibration is not None)],
         metrics=warned(metrics, narrow), metrics_at_half=warned(at_half, narrow),
         per_class={card.vocab[k]: warned(metrics, narrow) for k, metrics in per_class.items()},
         top_3_accuracy=_top_3(sample, narrow), macro=macro_means(metrics, sample, card.vocab), likelihood_ratios=warned(likelihood_ratios(sample), narrow),
@@ -103,19 +103,23 @@ def _card_notes(card: Card, split: str) -> list[str]:
     return [note if is_marked(note) else f"Training data: {note}" for note in card.notes]
 
 
-def _never_predicted(sample: Sample, vocab: list[str], split: str) -> list[str]:
-    """One note that names the classes that have images here and are never predicted; none where there is no such class."""
+def _never_predicted(sample: Sample, vocab: list[str], split: str, *, recalibrated: bool = False) -> list[str]:
+    """One note that names the classes that have images here and are never predicted; none where there is no such class.
+
+    The threshold of a recalibrated version was set on local images; --threshold, which takes valid ones, is no way out.
+    """
     images, predicted = (np.bincount(which, minlength=len(vocab)) for which in (sample.targs, sample.predicted))
     missed = [c for c in np.argsort(-images, kind="stable").tolist() if images[c] and not predicted[c]]
     if not missed:
         return []
     who = some([f"{vocab[c]} ({images[c]} {'image' if images[c] == 1 else 'images'})" for c in missed], 3)
     what = "1 class is" if len(missed) == 1 else f"{len(missed):,} classes are"
-    todo = (
-        "Try another --threshold"
-        if sample.positive is not None
-        else "Train longer, with more of their images or with --balance auto"
-    )
+    todo = "Train longer, with more of their images or with --balance auto"
+    if sample.positive is not None:
+        todo = "Try another --threshold"
+        if recalibrated:
+            local = split.startswith(PREFIX)
+            todo = "Recalibrate on more of its images" if local else "The threshold was set for another place"
     return [f"{what} never predicted on {split}: {who}. {todo}."]
 
 

@@ -13,7 +13,7 @@ import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,15 +29,15 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.image.layout import channels_first
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.saved_table import read_table
-from plainfilm.errors import DataError, GateError, OccupiedError
+from plainfilm.errors import BundleError, DataError, GateError, OccupiedError
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.saved_numbers import refuse_other_numbers
 from plainfilm.evaluate.shift.external_set import PREFIX
 from plainfilm.evaluate.test_ledger import count_accesses, no_test_access
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
-from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, pack, with_manifest
-from plainfilm.export.model_card import NOT_REPORTED, model_card
+from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, opened, pack, with_manifest
+from plainfilm.export.model_card import model_card
 from plainfilm.export.network import remember
 from plainfilm.models.from_card import kept_network
 from plainfilm.models.registry import get_spec
@@ -46,6 +46,7 @@ from plainfilm.runs.environment import read_environment
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import validated_splits
+from plainfilm.runs.people_card import open_fields, read_people_card
 from plainfilm.runs.run_manifest import read_verified, verify
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.runs.verified_files import say_unverified
@@ -62,6 +63,8 @@ def export_run(
 ) -> ExportDocument:
     """`plainfilm export`: the bundle of a run, at `out` (default: bundle/ in the run); a name ending in .zip makes one file.
 
+    Where the run holds a bundle and its card.yaml has changed since, the next is bundle-2/, which names it as its parent.
+
     No test image is read: ONNX is compared with torch on valid images.
 
     Args:
@@ -71,7 +74,9 @@ def export_run(
         GateError: ONNX differs from torch by more than TOLERANCE; nothing is written.
     """
     run = RunDir.open(root)
-    out = (out or run.bundle).absolute()
+    people = read_people_card(run)
+    before = _version_before(run, people)
+    out = (out or before.next).absolute()
     if out.exists():
         raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
     say_unverified(run, on_event if data is None else silent)
@@ -96,6 +101,7 @@ def export_run(
     onnx = OnnxFacts(opset=OPSET, input=sample.pixels.shape[1:], outputs=OUTPUTS, pictures=len(sample.pixels),
                      compared_on=sample.what, differences=apart)  # fmt: skip
     whole = _bundle_card(run, card, rows, onnx, parameter_count(model))
+    whole = whole.model_copy(update={"people": people, "parent_sha256": before.sha256})
     text = model_card(whole)
     files = {
         CARD: dump_json(whole.model_dump(mode="json")).encode(), WEIGHTS: read_regular(run.weights), ONNX: graph,
@@ -109,8 +115,33 @@ def export_run(
     return ExportDocument(
         run=str(root), out=str(out), files={name: len(content) for name, content in files.items()},
         bytes=sum(map(len, files.values())), opset=OPSET, pictures=len(sample.pixels), differences=apart,
-        not_reported=text.count(NOT_REPORTED) - 1, notes=card.notes,
+        not_reported=len(open_fields(people, model_card=True)), parent_sha256=before.sha256, notes=card.notes,
     )  # fmt: skip
+
+
+class _Before(NamedTuple):
+    """The newest bundle in the run that people said something else in: SHA-256 of its MANIFEST.json, None without one; and
+    where the next bundle goes."""
+
+    sha256: str | None
+    next: Path
+
+
+def _version_before(run: RunDir, people: dict[str, str]) -> _Before:
+    """Equal texts give equal bundles: one that says the same is no new version, and its parent is that of the next."""
+    newest, number = run.bundle, 1
+    while (following := run.root / f"{run.bundle.name}-{number + 1}").exists():
+        newest, number = following, number + 1
+    if not newest.exists():
+        return _Before(None, run.bundle)
+    try:
+        with opened(newest) as source:
+            manifest, said = source.read(MANIFEST), json_model(BundleCard, source.read(CARD), CARD)
+    except (BundleError, ValueError):  # edited or damaged, so that nothing can be said of it
+        return _Before(None, run.bundle)
+    if said.people == people:
+        return _Before(said.parent_sha256, newest)
+    return _Before(hashlib.sha256(manifest).hexdigest(), following)
 
 
 def _named_as_drawn(card: Card, rows: pd.DataFrame) -> Card:

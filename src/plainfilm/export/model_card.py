@@ -1,6 +1,6 @@
 """MODEL_CARD.md: what a model is and what it is worth, for people; built from the bundle's card alone.
 
-Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
+It begins with the metadata that model hubs read. Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from plainfilm.base.listing import LISTED, both_ends, some
 from plainfilm.base.sanitize import visible
 from plainfilm.evaluate.operating.conformal import holds_for
 from plainfilm.export.bundle_card import BundleCard, SplitScores
+from plainfilm.runs.people_card import CONTACT, DATA, FIELDS, INTENDED, LICENCES, RISKS, open_fields
 from plainfilm.schemas.documents import DRAWN, DataCounts, Metric
 from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.not_judged import (
@@ -23,36 +24,28 @@ from plainfilm.schemas.not_judged import (
 from plainfilm.schemas.number_text import THREE, TOP_3, limits_text
 from plainfilm.schemas.operating import Recalibration
 
-NOT_REPORTED = "NOT REPORTED"
+NOT_REPORTED, BY_PEOPLE = "NOT REPORTED", "(by people)"
 _SETS = {
     "valid": "Valid images (the epoch, temperature and threshold were chosen here; these scores are optimistic)",
     "test": "Test images",
 }
 _SHOWN = ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auprc", "brier", "ece")
 _NAMES = {name: name.replace("_", " ") for name in _SHOWN}
-# What no run knows; a person has to fill it in.
-_FOR_PEOPLE = {
-    "Intended use": ("Intended task and users", "Out-of-scope uses"),
-    "Data": (
-        "Where, when and on which machines the images were acquired", "Age and sex of the patients, inclusion and exclusion",
-        "Who set the labels, how, and how often two readers agreed", "Ethics approval and consent", "Licence of the images",
-    ),
-    "Ethics and risks": ("Harms considered and what was done about them", "Groups for which the model was not tested"),
-    "Contact": ("Who made this model, and where to report problems",),
-}  # fmt: skip
 
 
 def model_card(card: BundleCard) -> str:
     """The page; its first lines count the fields that are not reported."""
     sections = [
-        _model(card), _people("Intended use"), _data(card), *[_scores(name, card.metrics[name]) for name in card.metrics],
-        *([_recalibrated(card.recalibration)] if card.recalibration else []), _operating_point(card), _caveats(card), _people("Ethics and risks"), _licence(card), _people("Contact"),
+        _model(card), _people(card, INTENDED), _data(card), *[_scores(name, card.metrics[name]) for name in card.metrics],
+        *([_recalibrated(card.recalibration)] if card.recalibration else []), _operating_point(card), _caveats(card), _people(card, RISKS), _licence(card), _people(card, CONTACT),
     ]  # fmt: skip
     body = "\n\n".join("\n".join(lines) for lines in sections)
     title = f"# Model card: score for {_classes(card)}"
-    counted = f"{body.count(NOT_REPORTED)} fields are {NOT_REPORTED}: only a person can fill them."
+    left = len(open_fields(card.people, model_card=True))
+    counted = f"{left} fields are {NOT_REPORTED}: only a person can fill them." if left else "Every field is reported."
+    counted += f" plainfilm checked nothing of what is marked {BY_PEOPLE}." * bool(card.people)
     drawn = "".join(f"**{_plain(note, 1000)}**\n\n" for note in card.notes if note.startswith(DRAWN))
-    return f"{title}\n\n**{card.notice}**\n\n{drawn}{counted}\n\n{body}\n"
+    return f"{card.front_matter()}\n{title}\n\n**{card.notice}**\n\n{drawn}{counted}\n\n{body}\n"
 
 
 def _plain(text: str, limit: int = 120) -> str:
@@ -86,6 +79,7 @@ def _model(card: BundleCard) -> list[str]:
         f"- Normalised inside the network: {normal}",
         f"- ONNX: opset {onnx.opset}; differs from torch by at most {shift} on {onnx.pictures} {onnx.compared_on}",
         f"- SHA-256 of the weights: {card.weights_sha256}",
+        *([f"- Version before, with other texts by people: the one whose MANIFEST.json has SHA-256 {card.parent_sha256}"] if card.parent_sha256 else []),
         f"- Made with: {', '.join(f'{name} {version}' for name, version in card.versions.items())}",
     ]  # fmt: skip
 
@@ -98,7 +92,7 @@ def _data(card: BundleCard) -> list[str]:
         f"dropped + {data.ignored:,} ignored",
         f"- Divided by: {_plain(card.split)}{' (LEAKY)' if card.leaky else ''}; patients {'known' if card.has_patients else 'unknown: intervals are likely too narrow'}",
         f"- Fingerprint of the images: {card.data_sha256}; with their split: {card.split_sha256}",
-        *_people("Data")[2:],
+        *_people(card, DATA)[2:],
         "", *_counts(data),
     ]  # fmt: skip
     return lines
@@ -290,11 +284,17 @@ def _licence(card: BundleCard) -> list[str]:
     made = card.architecture
     weights = made.weights_licence or "none (trained from scratch)"
     return ["## Licences", "", f"- Network's code: {made.licence}; weights it started from: {_plain(weights)}",
-            f"- Licence of these weights: {NOT_REPORTED}"]  # fmt: skip
+            *_people(card, LICENCES)[2:]]  # fmt: skip
 
 
-def _people(heading: str) -> list[str]:
-    return [f"## {heading}", "", *[f"- {field}: {NOT_REPORTED}" for field in _FOR_PEOPLE[heading]]]
+def _people(card: BundleCard, heading: str) -> list[str]:
+    """A section of fields that only people can fill."""
+    fields = [(name, field.title) for name, field in FIELDS.items() if field.section == heading]
+    return [f"## {heading}", "", *[f"- {title}{_written(card.people.get(name))}" for name, title in fields]]
+
+
+def _written(text: str | None) -> str:
+    return f": {NOT_REPORTED}" if text is None else f" {BY_PEOPLE}: {_plain(text, len(text))}"
 
 
 def _value(metric: Metric | None) -> str:

@@ -59,6 +59,11 @@ class ModelSpec:
     package: WeightsPackage | None = None
 
     @property
+    def kind(self) -> str:
+        """What a report calls a network of MODELS; of timm's others it is not known."""
+        return "Vision transformer" if self.patch_px > 1 else "Convolutional network"
+
+    @property
     def installed(self) -> bool:
         """Whether the library that builds it is installed; nothing is imported to find out."""
         return self.library == "plainfilm" or importlib.util.find_spec(self.library) is not None

@@ -30,7 +30,7 @@ from plainfilm.schemas.data import AuditDocument, Ignored, Quarantined, Shortcut
 from plainfilm.schemas.documents import Metric
 
 _FILE_FACTS = PROBES[0]
-_UNKNOWN = ["Without a patient key it is unknown whether a patient is in two given folders."]
+_UNKNOWN = ", and it is unknown whether a patient is in two given folders"
 
 
 def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCallback = silent) -> AuditDocument:
@@ -145,9 +145,9 @@ def _notes(shortcuts: list[Shortcut], table: ImageTable) -> list[str]:
     if without := _without_patient(table.rows):
         who = f"{without} of {len(table.rows)} images have no" if table.has_patients else "No"
         notes.append(
-            f"{who} patient key: images of one patient on both sides of a fold may inflate the probes' scores."
+            f"{who} patient key: images of one patient on both sides of a fold may inflate the probes' scores"
+            f"{_UNKNOWN if _may_cross(table.rows) else ''}."
         )
-        notes += _UNKNOWN if _may_cross(table.rows) else []
     return [*notes, *([IDENTITY_NOTE] if without_identities(table, "image")[1] else [])]
 
 

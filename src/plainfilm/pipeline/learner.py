@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plainfilm.base.events import EventCallback
-from plainfilm.config import ExperimentConfig
+from plainfilm.config import ExperimentConfig, TrainConfig
 from plainfilm.config.gpu import without_effect
 from plainfilm.data.cache.features import FeatureCache
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 # Parameters for each train image from which the note comes: efficientnet_lite0 below 113 images. Not measured yet (that is
 # experiments/recipes.yaml): in first trials a probe was ahead of a small network from scratch at 50 images, and behind at 200.
 _MOST_PER_IMAGE = 30_000
+
+
+def refuse_precision(train: TrainConfig, device: str) -> None:
+    """Refuse bf16 on a machine without it before any image is read; torch is loaded only where it was asked for.
+
+    Raises:
+        MissingError: the device does not compute in it.
+    """
+    if train.precision == "bf16":
+        from plainfilm.models.build import pick_device
+        from plainfilm.train.machine.precision import choose_precision
+
+        choose_precision(train, pick_device(device))
 
 
 def build_learner(

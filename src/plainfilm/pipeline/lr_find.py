@@ -10,7 +10,7 @@ from plainfilm.config import ExperimentConfig, Phase, TrainConfig, phases_of
 from plainfilm.errors import UsageError
 from plainfilm.models.find_weights import starting_point
 from plainfilm.models.registry import get_spec
-from plainfilm.pipeline.learner import build_learner
+from plainfilm.pipeline.learner import build_learner, refuse_precision
 from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.pipeline.weights_overlap import prepare_without_overlap
 from plainfilm.runs.folder import RunDir
@@ -48,6 +48,7 @@ def find_learning_rate(
     run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name.replace('/', '-')}")
     keep_out_of_data(run.root, cfg)
     cfg, found = starting_point(cfg, offline=offline, on_event=on_event)
+    refuse_precision(cfg.train, device)
     ready = prepare_without_overlap(cfg, found, on_event)
     from plainfilm.models.build import pick_device
     from plainfilm.train.fit import FLAT, as_in_phase, find_lr

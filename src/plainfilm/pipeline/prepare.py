@@ -10,12 +10,13 @@ from typing import Any, cast
 from plainfilm.base.events import EventCallback
 from plainfilm.base.listing import NAMED, some
 from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
+from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.exclude import leave_out
 from plainfilm.data.split.few_images import few_images_note
-from plainfilm.data.split.identities import without_patients
+from plainfilm.data.split.identities import IDENTITY_NOTE, without_patients
 from plainfilm.data.split.splits import Split, count, make_split
 from plainfilm.data.split.subsample import keep_per_class
 from plainfilm.data.split.valid_roles import calibrates, cut_valid
@@ -26,6 +27,7 @@ from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.evaluate.operating.thresholds import patients_for
 from plainfilm.evaluate.test_ledger import images_of, seal_of
 from plainfilm.schemas.documents import DataCounts
+from plainfilm.schemas.patient_patterns import PatientPattern
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Prepared:
     def images(self) -> str | None:
         """Fingerprint of the test images under any labels; None if there are none."""
         return images_of(self.split.of("test")) if self.split.has_test else None
+
+    @property
+    def undeclared_patterns(self) -> list[PatientPattern]:
+        """Patterns for the images without a patient key; of identities all have one, which their split leaves out."""
+        return [] if IDENTITY_NOTE in self.split.notes else propose_patterns(self.table.rows)
 
 
 def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:

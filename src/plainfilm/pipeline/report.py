@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm.base.command_line import shell_word
@@ -11,8 +12,9 @@ from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.report.page import GENERATOR, write_report
 from plainfilm.report.run_data import read_reported_run
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.people_card import FIELDS, open_fields, read_people_card, write_people_card
 from plainfilm.runs.verified_files import say_unverified
-from plainfilm.schemas.documents import ReportDocument
+from plainfilm.schemas.documents import CardDocument, ReportDocument
 
 
 def report_run(
@@ -42,6 +44,28 @@ def report_run(
     if data is None:  # else it was said above
         say_unverified(run, on_event)
     return document
+
+
+def fill_card(root: Path, settings: Sequence[str]) -> CardDocument:
+    """`plainfilm card`: the fields of card.yaml after `settings`, FIELD=TEXT, where an empty text opens a field again.
+
+    Writes the file where there is none, or where there are settings.
+
+    Raises:
+        UsageError: no such field, one that is given twice, or a text that is too long.
+    """
+    run = RunDir.open(root)
+    written = bool(settings) or not run.people_card.exists()
+    if written:
+        with run.lock():
+            write_people_card(run, settings)
+    filled = read_people_card(run)
+    fields = [
+        {"name": name, "in_model_card": bool(field.section), "claim": list(field.claim), "question": field.question, "text": filled.get(name)}
+        for name, field in FIELDS.items()
+    ]  # fmt: skip
+    facts = {"run": str(root), "file": str(run.people_card), "written": written, "open": len(open_fields(filled))}
+    return CardDocument.model_validate({**facts, "fields": fields})
 
 
 def _refuse_foreign(path: Path) -> None:

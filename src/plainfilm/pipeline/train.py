@@ -17,15 +17,13 @@ import pandas as pd
 from plainfilm.base.events import EventCallback, logged, silent
 from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
-from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.loaders.augment import natural_note
-from plainfilm.data.split.identities import IDENTITY_NOTE
 from plainfilm.evaluate.operating.thresholds import is_fixed
 from plainfilm.models.find_weights import find_again, starting_point, without_path
 from plainfilm.models.registry import get_spec, statistics
 from plainfilm.pipeline.first_step import FirstStepWork
-from plainfilm.pipeline.learner import build_learner, estimate, say_estimate
+from plainfilm.pipeline.learner import build_learner, estimate, refuse_precision, say_estimate
 from plainfilm.pipeline.prepare import Prepared, keep_out_of_data
 from plainfilm.pipeline.run_inputs import read_inputs, write_inputs
 from plainfilm.pipeline.weights_overlap import prepare_without_overlap
@@ -35,7 +33,6 @@ from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
 from plainfilm.runs.run_manifest import seal_files
 from plainfilm.runs.trial import Trial
 from plainfilm.schemas.documents import ShortcutBaseline, Timing, TrainDocument
-from plainfilm.schemas.patient_patterns import PatientPattern
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
@@ -91,6 +88,7 @@ def _train(cfg: ExperimentConfig, out: Path | None, order: _Order, on_event: Eve
     run = RunDir.plan(out, get_spec(cfg.model.name).name.replace("/", "-"))
     keep_out_of_data(run.root, cfg)
     cfg, found = starting_point(cfg, offline=order.offline, on_event=on_event)
+    refuse_precision(cfg.train, order.device)
     # before torch is imported: the counts are shown within seconds
     ready = prepare_without_overlap(cfg, found, on_event, order.ready)
     for note in natural_note(ready.table.rows["grey"].to_numpy(), cfg.train.augment):
@@ -107,7 +105,7 @@ def _train(cfg: ExperimentConfig, out: Path | None, order: _Order, on_event: Eve
     if order.dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=estimate(learn, cfg, on_event),
-                             patient_patterns=_undeclared(ready))  # fmt: skip
+                             patient_patterns=ready.undeclared_patterns)  # fmt: skip
     with run.claim(), run.outcome():
         on_event = logged(run.log, on_event)
         learn.progress.on_event = on_event
@@ -120,11 +118,6 @@ def _train(cfg: ExperimentConfig, out: Path | None, order: _Order, on_event: Eve
         on_event("run", {"path": str(run.root)})
         training = _Training(run, cfg, ready, learn, valid_pixels, device, on_event, trial=order.trial)
         return training.to_end(Pace(order.checkpoint_minutes, order.max_minutes, started))
-
-
-def _undeclared(ready: Prepared) -> list[PatientPattern]:
-    """Patterns for the images without a patient key; of identities all have one, which their split leaves out."""
-    return [] if IDENTITY_NOTE in ready.split.notes else propose_patterns(ready.table.rows)
 
 
 def resume_run(

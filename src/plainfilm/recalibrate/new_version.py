@@ -36,7 +36,7 @@ from plainfilm.schemas.operating import ParentPoint
 _KEPT = (
     "run_manifest.json", "config.yaml", "environment.json", "table.csv", "excluded.csv", "data.json", "history.csv", "timing.csv", "l2_head.json", "status.json",
     "model.safetensors", "gate.safetensors", "cost.json", "heat_checks.json", "suspects.csv", "test_ledger.jsonl",
-    "probes", "predictions", "local.csv",
+    "probes", "predictions", "local.csv", "card.yaml",
 )  # fmt: skip
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plainfilm.models.registry import MODELS
 from plainfilm.report.formatting import many, number
 from plainfilm.report.run_data import ReportedRun
+from plainfilm.runs.people_card import FIELDS
 from plainfilm.schemas.documents import marks
 
 _TOPICS = {
@@ -43,18 +45,20 @@ _SPLITS = {
 
 @dataclass(frozen=True)
 class _Item:
-    """One item that the run reports; the others are listed by number and topic only."""
+    """One item that the run reports, people in card.yaml, or both; the others are listed by number and topic only."""
 
     number: int
     topic: str
     text: str
+    by_people: str = ""
 
 
 def claim_items(found: ReportedRun) -> tuple[list[_Item], list[tuple[int, str]]]:
-    """The items that the run reports, and those NOT REPORTED; together all 44."""
+    """The items that the run or its people report, and those NOT REPORTED; together all 44."""
     said = {n: text for n, text in (_data(found) | _model(found) | _results(found)).items() if text}
-    filled = [_Item(n, _TOPICS[n], said[n]) for n in sorted(said)]
-    return filled, [(n, topic) for n, topic in _TOPICS.items() if n not in said]
+    people = {n: found.people[name] for name, field in FIELDS.items() if name in found.people for n in field.claim}
+    filled = [_Item(n, _TOPICS[n], said.get(n, ""), people.get(n, "")) for n in sorted({*said, *people})]
+    return filled, [(n, topic) for n, topic in _TOPICS.items() if n not in said and n not in people]
 
 
 def _data(found: ReportedRun) -> dict[int, str]:
@@ -108,7 +112,7 @@ def _model(found: ReportedRun) -> dict[int, str]:
     epochs = sum(phase.epochs for phase in train.phases)
     bf16 = ", steps in bfloat16 and scores in float32" if card.precision == "bf16" else ""
     return {
-        22: f"Convolutional network {card.model.name!r} on {card.decode['size_px']} px images; one output for each of {len(card.vocab)} classes, softmax.",
+        22: f"{MODELS[card.model.name].kind if card.model.name in MODELS else 'Network'} {card.model.name!r} on {card.decode['size_px']} px images; one output for each of {len(card.vocab)} classes, softmax.",
         23: f"plainfilm {card.plainfilm}, {named}.",
         24: f"Initialised {weights}.",
         25: f"{many(epochs, 'epoch')}{phases} of one-cycle training on cross-entropy, batches of {train.batch_size}, augmentation {train.augment!r}{bf16}; every setting is under Reproduce.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from plainfilm.report.images import HEAT_NOTE, collect, heat_sheet, worst_images
 from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_config
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import MetricsDocument, Number
+from plainfilm.runs.people_card import FIELDS, open_fields
 from plainfilm.schemas import not_judged
 from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDocument, marks
 from plainfilm.schemas.evaluate import IN_THE_LARGE, ranked_classes
@@ -55,7 +57,7 @@ def write_report(found: ReportedRun, path: Path, *, names: bool) -> ReportDocume
     return ReportDocument(
         run=str(found.run.root), out=str(path), split=found.split, bytes=len(html.encode("utf-8")), names=names,
         sections=re.findall(r'<section id="([a-z]+)"', html), caveats=[f"{c.title}: {c.text}" for c in listed if c.on_top],
-        claim_reported=len(filled), claim_not_reported=len(missing),
+        claim_reported=len(filled), claim_not_reported=len(missing), card_open=len(open_fields(found.people)),
     )  # fmt: skip
 
 
@@ -96,10 +98,15 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
         worst=worst_images(found, names=names), prevalences=by_prevalence(found.document), tiles=_TILES,
         columns=_columns(found), calibration=_CALIBRATION, of_subgroups=_OF_SUBGROUPS, no_bar=_NO_BAR, at_threshold=_AT_THRESHOLD,
         externals=[part for part in found.documents.values() if part.external], shifted=found.documents.get("valid-shifted"),
-        claim=filled, unreported=missing, command=_command(found, names=names), settings=redacted_config(found.cfg, names=names),
+        claim=filled, unreported=missing, outside_claim=_outside_claim(found.people), open_fields=len(open_fields(found.people)), fields=len(FIELDS), command=_command(found, names=names), settings=redacted_config(found.cfg, names=names),
         **_of_classes(found.document), leaks=_leaks(found, listed), names=names, version=__version__, research_only=RESEARCH_ONLY,
     )  # fmt: skip
     return text
+
+
+def _outside_claim(people: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Title and text of the filled fields of card.yaml that answer no item."""
+    return [(field.title, people[name]) for name, field in FIELDS.items() if name in people and not field.claim]
 
 
 def _of_classes(document: MetricsDocument) -> dict[str, Any]:

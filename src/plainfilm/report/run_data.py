@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -21,6 +21,7 @@ from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, no_test_
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import MetricsDocument, validated_splits
+from plainfilm.runs.people_card import read_people_card
 from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.documents import DataCounts
 from plainfilm.schemas.interpret import HeatFindings
@@ -35,7 +36,7 @@ class ReportedRun(FinishedRun):
     `documents`: metrics documents by split, always with valid, and with test after its evaluation; `excluded`: excluded
     files, by (state, code); `accesses`: to the run's test set; `accesses_external`: to external sets, which are in the same
     ledger; `accesses_set`: to this test set by all runs; `history`: columns of history.csv; `set_aside`: rows of excluded.csv;
-    `heat`: the checks of the heat maps, None where `interpret` made no maps or saved no checks.
+    `people`: the filled fields of card.yaml; `heat`: the checks of the heat maps, None where `interpret` made no maps or saved no checks.
     """
 
     counts: DataCounts
@@ -48,6 +49,7 @@ class ReportedRun(FinishedRun):
     accesses_set: int
     set_aside: pd.DataFrame
     heat: HeatFindings | None = None
+    people: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def split(self) -> str:
@@ -109,7 +111,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
         history=_read(run, "history.csv", _history), accesses=accesses,
         accesses_external=len(ledger) - len(accesses), accesses_set=of_set,
         set_aside=_read(run, "excluded.csv", _set_aside),
-        heat=read_heat_checks(run),
+        heat=read_heat_checks(run), people=read_people_card(run),
     )  # fmt: skip
     _check(finished)
     return finished

@@ -62,6 +62,7 @@ class RunDir:
         self.manifest = self.root / "run_manifest.json"  # hashes of the files that other commands trust
         self.weights = self.root / "model.safetensors"
         self.card = self.root / "card.json"
+        self.people_card = self.root / "card.yaml"  # edited by people
         self.gate = self.root / "gate.safetensors"
         self.metrics = self.root / "metrics.json"
         self.cost = self.root / "cost.json"

@@ -48,6 +48,31 @@ class SplitDocument(Document):
     notes: list[str]
 
 
+class Proposal(BaseModel):
+    """Another value of a config key that may be right, and why; it is not applied."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    key: str
+    value: str
+    why: str
+
+
+class InitDocument(Document):
+    """`plainfilm init --json`. `bits`: stored depth of integers above 8 bits, null where there are none; `sides_px`: the
+    smallest and the largest of the images' smaller sides; `config`: what `out` says, every key named."""
+
+    out: str
+    data: DataCounts
+    positive: str | None
+    bits: int | None
+    channels: int
+    sides_px: tuple[int, int]
+    patient_patterns: list[PatientPattern]
+    proposals: list[Proposal]
+    notes: list[str]
+    config: dict[str, Any]
+
+
 class Quarantined(BaseModel):
     """An image that is not used, and why."""
 

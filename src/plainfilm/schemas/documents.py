@@ -241,7 +241,8 @@ class EvaluateDocument(Document, HasShortcutBaseline):
 
 
 class ReportDocument(Document):
-    """`plainfilm report --json`; `split`: the split shown on the first screen; CLAIM items are those of 2024."""
+    """`plainfilm report --json`; `split`: the split shown on the first screen; CLAIM items are those of 2024; `card_open`: fields of
+    card.yaml without a text."""
 
     run: str
     out: str
@@ -252,11 +253,33 @@ class ReportDocument(Document):
     caveats: list[str]
     claim_reported: int
     claim_not_reported: int
+    card_open: int = 0
+
+
+class CardField(BaseModel):
+    """A field of card.yaml; `claim`: the items of CLAIM 2024 that it answers; `text`: null where it is open."""
+
+    name: str
+    in_model_card: bool
+    claim: list[int]
+    question: str
+    text: str | None
+
+
+class CardDocument(Document):
+    """`plainfilm card --json`; `open`: fields without a text; `written`: whether this command wrote `file`."""
+
+    run: str
+    file: str
+    written: bool
+    open: int
+    fields: list[CardField]
 
 
 class ExportDocument(Document):
     """`plainfilm export --json`; `files`: bytes by name; `differences` of ONNX from torch, the largest for each output;
-    `not_reported`: fields of MODEL_CARD.md that only a person can fill in."""
+    `not_reported`: fields of MODEL_CARD.md that no person has filled in; `parent_sha256`: of the MANIFEST.json of the
+    version before, where the run holds one with another card.yaml."""
 
     run: str
     out: str
@@ -266,6 +289,7 @@ class ExportDocument(Document):
     pictures: int
     differences: dict[str, float]
     not_reported: int
+    parent_sha256: str | None = None
     notes: list[str]
 
 

@@ -41,8 +41,14 @@ class _EventProgress(Callback):
                     "step": self.iter + 1,
                     "steps": self.n_iter,
                     "images": len(self.yb[0]),
+                    "loss": self._loss(),
                 },
             )
+
+    def _loss(self) -> float | None:
+        """The smoothed train loss, None until one was read; it is on the host, so that no device is waited for."""
+        smooth = self.recorder.smooth_loss
+        return float(smooth.value) if smooth.count else None
 
     def after_epoch(self) -> None:
         if not self.silent and epoch_record(self.learn):

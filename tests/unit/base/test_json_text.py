@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainfilm.base.json_text import BadJSONError, json_model, parsed_json
+from plainfilm.base.json_text import _BadJSONError, json_model, parsed_json
 from plainfilm.errors import DataError
 from plainfilm.schemas.data import Document
 
@@ -37,7 +37,7 @@ SOURCE = Path(__file__).parents[3] / "src" / "plainfilm"
     ],
 )
 def test_bad_text_is_one_line_with_the_name(text, why):
-    with pytest.raises(BadJSONError) as caught:
+    with pytest.raises(_BadJSONError) as caught:
         parsed_json(text, "status.json")
     message = str(caught.value)
     assert message.startswith("status.json ") and why in message and "\n" not in message and len(message) < 200
@@ -53,12 +53,12 @@ def test_what_our_files_hold_is_read():
 
 @given(st.text() | st.binary())
 def test_any_text_is_read_or_refused(text):
-    with contextlib.suppress(BadJSONError):
+    with contextlib.suppress(_BadJSONError):
         parsed_json(text, "x")
 
 
 def test_a_document_is_read_under_the_same_limits():
-    with pytest.raises(BadJSONError, match="levels deep"):
+    with pytest.raises(_BadJSONError, match="levels deep"):
         json_model(Document, "[" * 300 + "]" * 300, "card.json")
 
 

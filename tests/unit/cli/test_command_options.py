@@ -16,6 +16,7 @@ NAMES = {
     "phantom": "--duplicates --given-folders --images --json --label-conflicts --near-duplicates --seed --shared-patients --shortcut --size -q,--quiet -v,--verbose OUT",
     "audit": "--bits --cache/--no-cache --config --drop-duplicates --fail-on --follow-links --frame --harmonise --json --keep-label --label-column --label-pattern --labels-as-text --max-megapixels --missing-label --one-label --out --path-column --patient-column --patient-pattern --positive --requantise --resize --sandbox --seed --size --split-column --suffix --tiff --under -q,--quiet -v,--verbose DATA?",
     "split": "--allow-leak --bits --cache/--no-cache --config --date-column --drop-duplicates --fold --folds --follow-links --frame --group-column --group-pattern --json --keep-label --label-column --label-pattern --labels-as-text --max-bad --max-megapixels --missing-label --one-label --out --path-column --patient-column --patient-pattern --positive --sandbox --seed --split --split-column --suffix --test-series --tiff --under -q,--quiet -v,--verbose DATA?",
+    "init": "--allow-leak --bits --cache/--no-cache --date-column --drop-duplicates --fold --folds --follow-links --force --frame --group-column --group-pattern --json --keep-label --label-column --label-pattern --labels-as-text --max-bad --max-megapixels --missing-label --one-label --out --path-column --patient-column --patient-pattern --positive --sandbox --seed --split --split-column --suffix --test-series --tiff --under -q,--quiet -v,--verbose DATA",
     "models": "--json -q,--quiet -v,--verbose",
     "lr-find": "--allow-leak --augment --balance --batch-size --bits --cache/--no-cache --config --date-column --device --drop-duplicates --exclude --fold --folds --follow-links --frame --freeze --freeze-epochs --group-column --group-pattern --harmonise --iterations --json --keep-label --label-column --label-pattern --labels-as-text --lr-ratio --max-bad --max-megapixels --missing-label --model --norm --offline --one-label --out --path-column --patient-column --patient-pattern --per-class --phase --positive --precision --recipe --requantise --resize --sandbox --seed --size --split --split-column --standardise --suffix --test-series --threads --tiff --under --weights -q,--quiet -v,--verbose DATA?",
     "train": "--allow-leak --audit/--no-audit --augment --balance --batch-size --bits --cache/--no-cache --checkpoint-minutes --class-weights --clip --config --date-column --device --drop-duplicates --dry-run --ema --epochs --exclude --fold --folds --follow-links --frame --freeze --freeze-epochs --freeze-lr --group-column --group-pattern --harmonise --json --keep --keep-label --label-column --label-pattern --label-smoothing --labels-as-text --lr --lr-ratio --max-bad --max-megapixels --max-minutes --missing-label --model --norm --offline --one-label --out --path-column --patient-column --patient-pattern --per-class --positive --precision --print-config --recipe --requantise --resize --sandbox --seed --size --split --split-column --standardise --suffix --test-series --threads --threshold --threshold-on --tiff --under --weights --without -q,--quiet -v,--verbose DATA?",
@@ -30,6 +31,7 @@ NAMES = {
     "serve": "--host --max-mb --open --port --queue --token --token-file -q,--quiet -v,--verbose BUNDLE",
     "compare": "--json --margin --metric --split -q,--quiet -v,--verbose RUN RUN...",
     "plan": "--correlation --difference --icc --images-per-patient --json --like --metric --patients --power --prevalence --seed --value --width -q,--quiet -v,--verbose",
+    "card": "--json --set -q,--quiet -v,--verbose RUN",
     "doctor": "--json -q,--quiet -v,--verbose",
     "experiments": "",
     "experiments run": "--data --device --dry-run --jobs --json --offline --only --open-test --out -q,--quiet -v,--verbose FILE.yaml",
@@ -58,7 +60,7 @@ def test_every_command_has_the_options_it_had():
     assert found == NAMES
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "lr-find", "audit", "split", "experiments run"])
+@pytest.mark.parametrize("command", ["train", "resume", "lr-find", "audit", "split", "init", "experiments run"])
 def test_every_option_is_in_the_table_of_those_that_set_a_key_or_of_the_others(command):
     """From these come the panels of --help and what a report shows of a command."""
     typed = {word.replace(",", "/") for word in NAMES[command].split() if word.startswith("-")}

@@ -6,7 +6,8 @@ import pytest
 
 from plainfilm.cli import console
 from plainfilm.cli.console import Terminal
-from plainfilm.cli.render.registry import _NAMES, metric_text
+from plainfilm.cli.render.evaluate import _NAMES
+from plainfilm.cli.render.evaluate_blocks import metric_text
 from plainfilm.cli.screen import duration
 from plainfilm.errors import StoppedError
 from plainfilm.evaluate.metrics.measure import METRICS
@@ -166,3 +167,20 @@ def test_a_metric_that_cannot_be_estimated_is_a_dash_with_its_reason():
 
 def test_every_metric_has_a_name_for_people():
     assert set(_NAMES) == set(METRICS)
+
+
+def test_the_progress_line_shows_loss_and_the_last_valid_auroc(monkeypatch):
+    seen = []
+    terminal = Terminal()
+    monkeypatch.setattr(type(terminal.err), "is_terminal", True)
+    monkeypatch.setattr(terminal, "_advance", lambda key, title, done, of, unit: seen.append((title, done, of, unit)))
+    step = {"of": 3, "steps": 10, "images": 8, "step": 2}
+    terminal("batch", {**step, "epoch": 0, "loss": None})
+    terminal("batch", {**step, "epoch": 0, "loss": 0.69314})
+    terminal("epoch", {**EPOCH, "epoch": 0})
+    terminal("batch", {**step, "epoch": 1, "loss": 0.5})
+    assert seen == [
+        ("Epoch 1/3", 2, 30, ""),
+        ("Epoch 1/3", 2, 30, "loss 0.693"),
+        ("Epoch 2/3", 12, 30, "loss 0.500, valid AUROC 0.900"),
+    ]

@@ -36,6 +36,10 @@ def test_one_note_for_all_classes_that_are_never_predicted():
     assert note.startswith("1 class is never predicted on valid: b (2 images). Train longer")
     (note,) = _never_predicted(sample([[0.9, 0.1], [0.8, 0.2]], [0, 1], positive=1), ["N", "P"], "test")
     assert note == "1 class is never predicted on test: P (1 image). Try another --threshold."
+    (note,) = _never_predicted(
+        sample([[0.9, 0.1], [0.8, 0.2]], [0, 1], positive=1), ["N", "P"], "test", recalibrated=True
+    )
+    assert note == "1 class is never predicted on test: P (1 image). The threshold was set for another place."
     many = np.eye(100)[[0] * 99] * 0.9 + 0.001
     (note,) = _never_predicted(sample((many / many.sum(1, keepdims=True)).tolist(), range(1, 100)), [f"c{i}" for i in range(100)], "valid")  # fmt: skip
     assert note.startswith(

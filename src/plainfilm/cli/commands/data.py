@@ -123,6 +123,26 @@ def cache_clear(*, terminal: Terminal) -> None:
         terminal.result(clear_cache())
 
 
+@takes_config_options("init")
+@opt.takes_terminal()
+def init(
+    data: opt.GivenData,
+    *,
+    keys: ConfigKeys,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The YAML file to write.")] = Path(
+        "plainfilm.yaml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    terminal: Terminal,
+) -> None:
+    """Write a commented config for DATA: what was found, and what may suit it. `train --config` runs on it."""
+    from plainfilm.pipeline.init import init_config
+
+    cfg = config_from(data, None, keys)
+    with terminal:
+        terminal.result(init_config(cfg, out, force=force, on_event=terminal))
+
+
 @takes_config_options("split")
 @opt.takes_terminal()
 def split(

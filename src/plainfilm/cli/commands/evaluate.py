@@ -1,4 +1,4 @@
-"""evaluate, show, interpret and report: the results of a finished run."""
+"""evaluate, show, interpret, report and card: the results of a finished run."""
 
 from __future__ import annotations
 
@@ -220,3 +220,20 @@ def report(
 
     with terminal:
         terminal.result(report_run(run, out=out, names=names, data=data, on_event=terminal))
+
+
+@opt.takes_terminal()
+def card(
+    run: opt.Run,
+    settings: Annotated[
+        list[str] | None,
+        opt.unless_given("--set", "FIELD=TEXT", "Fill a field; an empty text opens it again. May be repeated."),
+    ] = None,
+    *,
+    terminal: Terminal,
+) -> None:
+    """Fill what only people can say of a model, in card.yaml of the run, and list what is open."""
+    from plainfilm.pipeline.report import fill_card
+
+    with terminal:
+        terminal.result(fill_card(run, settings or []))

@@ -11,7 +11,14 @@ from plainfilm.cli.render.classes import print_audited_classes
 from plainfilm.cli.render.counts import counts_line, example_lines
 from plainfilm.cli.render.evaluate_blocks import metric_cells, print_notes, print_reasons
 from plainfilm.cli.screen import Screen
-from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, Planted, SplitDocument
+from plainfilm.schemas.data import (
+    AuditDocument,
+    CacheDocument,
+    DoctorDocument,
+    PhantomDocument,
+    Planted,
+    SplitDocument,
+)
 from plainfilm.schemas.documents import ModelRow, ModelsDocument
 from plainfilm.schemas.patient_patterns import PatientPattern
 

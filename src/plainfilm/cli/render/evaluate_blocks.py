@@ -47,10 +47,12 @@ def print_reasons(out: Console, named: Iterable[tuple[str, Metric | Gap | Change
         out.print(line)
 
 
-def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
-    """Prevalences, decision curve, subgroups and external set, if there; `names`: display names of the metrics."""
+def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str], *, whole: bool = True) -> None:
+    """Prevalences, subgroups and external set, if asked for, and the decision curve with `whole`; `names`: display names of
+    the metrics."""
     _print_prevalences(out, document)
-    print_net_benefit(out, document)
+    if whole:
+        print_net_benefit(out, document)
     if document.subgroups is not None:
         _print_subgroups(out, document.subgroups)
     if document.external is not None:

@@ -21,11 +21,14 @@ def print_export(out: Console, document: ExportDocument) -> None:
     apart = max(document.differences.values())
     out.print(f"ONNX (opset {document.opset}) differs from torch by at most {apart:.1e} on {document.pictures} images.")
     out.print(f"MODEL_CARD.md: {document.not_reported} fields are NOT REPORTED; only a person can fill them in.")
+    if document.parent_sha256 is not None:
+        out.print(f"A new version: card.yaml has changed since the bundle with manifest {document.parent_sha256[:12]}.")
     for note in document.notes:
         out.print(f"NOTE: {note}")
     out.print(f"Bundle: {document.out}", soft_wrap=True)
     bundle = Path(document.out)
-    print_next(out, ("predict", bundle, "IMAGES", "--out", "scores.csv"), ("serve", bundle))
+    card = [("card", Path(document.run))] if document.not_reported else []
+    print_next(out, *card, ("predict", bundle, "IMAGES", "--out", "scores.csv"), ("serve", bundle))
 
 
 def print_predict(out: Console, document: PredictDocument) -> None:

@@ -40,12 +40,12 @@ class PixelValues:
         try:
             data = read_bytes(path, self._megapixels)
             options = {"tiff": self._tiff, "near": near, "megapixels": self._megapixels}
-            return sandbox.number_of(f"{__name__}:count_values", data, options)
+            return sandbox.number_of(f"{__name__}:_count_values", data, options)
         except (DecodeError, ValueError):
             return MANY
 
 
-def count_values(data: bytes, *, tiff: bool, near: bool, megapixels: int) -> int:
+def _count_values(data: bytes, *, tiff: bool, near: bool, megapixels: int) -> int:
     """PixelValues.of() for a file that is in memory; raises DecodeError where it cannot be read."""
     with load(data, tiff=tiff, megapixels=megapixels) as image:
         if image.mode.startswith(("I", "F")):  # deeper than 8 bits

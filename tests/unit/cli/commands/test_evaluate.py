@@ -56,7 +56,7 @@ def test_the_difference_to_the_best_probe_is_on_the_first_screen(save_run):
         "difference": difference,
     }
     run.metrics.write_text(json.dumps(saved))
-    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"}).invoke(app, ["show", str(run.root)])
+    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"}).invoke(app, ["show", str(run.root), "-v"])
     said = "AUROC above the best shortcut probe (thumbnail 8x8): +0.004 [-0.005, +0.013], p 0.350: not distinguishable from it"
     first, _, rest = done.stdout.partition("At threshold 0.5")
     assert said in first.splitlines() and rest

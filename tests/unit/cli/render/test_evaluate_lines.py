@@ -19,7 +19,7 @@ from wording import lacking
 
 @pytest.fixture
 def screen() -> Screen:
-    return Screen(set(), file=io.StringIO(), width=80)
+    return Screen(set(), verbose=True, file=io.StringIO(), width=80)
 
 
 @pytest.fixture

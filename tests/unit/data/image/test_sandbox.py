@@ -265,7 +265,7 @@ def test_a_mask_is_counted_in_a_child_too():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sandbox, "_reply", recorded)
         task, options = (
-            "plainfilm.data.folders.mask_pixels:count_values",
+            "plainfilm.data.folders.mask_pixels:_count_values",
             {"tiff": False, "near": False, "megapixels": 64},
         )
         assert sandbox.number_of(task, stored(mask, "PNG"), options) == 3
