@@ -53,6 +53,7 @@ report
 pipeline
 export
 experiments serve recalibrate
+board
 cli
 __main__
 """
@@ -83,6 +84,7 @@ DIRECT = {
     "run": "experiments",
     "table": "experiments",
     "recalibrate": "recalibrate",
+    "runs": "board",
 }
 # What a command may import besides: what options are read with.
 READING = {"errors", "base", "config", "cli", "runs", "data.synthetic.planted_faults"}

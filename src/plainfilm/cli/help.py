@@ -51,6 +51,12 @@ EXAMPLES = {
           plainfilm recalibrate BUNDLE.zip --on LOCAL --cross-fit
           plainfilm recalibrate RUN --on UNLABELLED --prevalence-threshold 0.3
     """,
+    "runs": """
+        Examples:
+          plainfilm runs
+          plainfilm runs runs/experiments --sort valid
+          plainfilm runs --status done --model resnet --json
+    """,
     "plan": """
         Examples:
           plainfilm plan --metric sensitivity --value 0.95 --width 0.06

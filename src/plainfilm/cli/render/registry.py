@@ -27,8 +27,9 @@ from plainfilm.cli.render.operating import print_threshold, scaling_text
 from plainfilm.cli.render.plan import print_plan
 from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.cli.render.recalibrate import print_recalibrate
+from plainfilm.cli.render.runs import print_runs
 from plainfilm.cli.screen import Screen, duration
-from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
+from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, RunsDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.schemas.documents import (
     DRAWN,
@@ -251,4 +252,5 @@ PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {
     ExportDocument: print_export,
     PredictDocument: print_predict,
     RecalibrateDocument: print_recalibrate,
+    RunsDocument: print_runs,
 }
