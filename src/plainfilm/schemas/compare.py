@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm.schemas.documents import Document
-from plainfilm.schemas.evaluate import Metric
+from plainfilm.schemas.evaluate import LEVEL, Metric
 from plainfilm.schemas.number_text import THREE, limits_text
 
 
@@ -47,6 +47,7 @@ class Folds(BaseModel):
         return f"{self.done} folds" if self.done == self.of else f"{self.done} of {self.of} folds"
 
 
+NOT_TESTED = "not tested (different images)"  # of a row without a difference
 Verdict = Literal["equivalent", "different", "undecided"]
 
 
@@ -98,6 +99,19 @@ class Difference(BaseModel):
         if self.verdict != "equivalent":
             return self.verdict or ""
         return f"equivalent within {self.margin:g}" + (", though different from 0" if self.distinguishable else "")
+
+    def against_best(self) -> str:
+        """The result of the adjusted test, in words."""
+        if not self.distinguishable:
+            return f"not distinguishable from the best row{self._seed_spread()}"
+        several = self.seeds_low is not None  # three pairs of seeds or more
+        scope = "" if several else " (only these trained networks)"
+        return ("below the best row" if self.value < 0 else "above the row ranked best") + scope
+
+    def _seed_spread(self) -> str:
+        """Why a small p is not enough: with other seeds, the row could as well be better."""
+        seeds = self.seeds_text()
+        return f"; the interval over seeds includes 0 {seeds}" if seeds and self.p_holm <= LEVEL else ""
 
 
 class ComparedRow(BaseModel):
