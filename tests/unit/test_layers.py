@@ -85,6 +85,7 @@ DIRECT = {
     "table": "experiments",
     "recalibrate": "recalibrate",
     "runs": "board",
+    "board": "board",
 }
 # What a command may import besides: what options are read with.
 READING = {"errors", "base", "config", "cli", "runs", "data.synthetic.planted_faults"}

@@ -57,6 +57,11 @@ EXAMPLES = {
           plainfilm runs runs/experiments --sort valid
           plainfilm runs --status done --model resnet --json
     """,
+    "board": """
+        Examples:
+          plainfilm board                          http://127.0.0.1:8001/
+          plainfilm board runs/experiments --port 0 --open
+    """,
     "plan": """
         Examples:
           plainfilm plan --metric sensitivity --value 0.95 --width 0.06

@@ -164,7 +164,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "lr-find": training.lr_find, "train": training.train, "resume": training.resume, "evaluate": results.evaluate,
     "show": results.show, "interpret": results.interpret, "report": results.report, "export": delivery.export,
     "recalibrate": transfer.recalibrate, "predict": delivery.predict, "serve": serving.serve, "compare": comparing.compare,
-    "runs": running.runs, "plan": planning.plan, "doctor": data.doctor,
+    "runs": running.runs, "board": running.board, "plan": planning.plan, "doctor": data.doctor,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name, cls=HelpCommand, epilog=EXAMPLES.get(_name))(_command)

@@ -1,4 +1,4 @@
-"""runs: what there is in a folder of runs."""
+"""runs and board: what there is in a folder of runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from plainfilm.base.terminal import tell
 from plainfilm.cli import completion
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
@@ -48,3 +49,32 @@ def runs(
 
     with terminal:
         terminal.result(list_runs(folder, Wanted(sort, reverse, status, model, data)))
+
+
+@opt.takes_terminal(json="")
+def board(
+    folder: _Folder = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8001,
+    host: Annotated[str, typer.Option("--host", help="127.0.0.1, ::1 or localhost: this machine only.")] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        opt.unless_given(
+            "--token", "SECRET", "Required for every request, as in serve; for machines of several users."
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        opt.unless_given("--token-file", "FILE", "Holds SECRET on one line; other users must not have access to it."),
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Also open the page in the browser.")] = False,
+    *,
+    terminal: Terminal,
+) -> None:
+    """Show a folder of runs as a web page on this machine: table, curves, configs, paired tests. Writes nothing. Ctrl-C stops it."""
+    from plainfilm.board.run import Listener, serve_board
+
+    at = Listener(host, port, token, token_file, open_browser)
+    with terminal:
+        serve_board(folder, at, say=terminal.say, result=lambda text: tell(text, terminal.stdout))
