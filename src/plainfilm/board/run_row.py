@@ -89,7 +89,8 @@ def read_csv_columns(run: RunDir, path: Path, *, done: bool) -> dict[str, list[f
 
 
 def _status(run: RunDir, facts: dict[str, Any]) -> dict[str, Any]:
-    bounded(run.status, MB), bounded(run.manifest, 64 * MB)
+    bounded(run.status, MB)
+    bounded(run.manifest, 64 * MB)
     found = run.read_status()
     return {"status": found["status"], "updated": found.get("updated")}
 
@@ -135,5 +136,6 @@ def _scores(run: RunDir, facts: dict[str, Any]) -> dict[str, Any]:
 def _auroc(run: RunDir, split: str, part: dict[str, Any]) -> RunScores:
     fields: Callable[[str], Any] = part["metrics"]["auroc"].get
     found = Metric(**{name: fields(name) for name in Metric.model_fields})
+    bounded(run.predictions(split), 256 * MB)
     refuse_another_auroc(run, split, found.value, part["confusion"]["labels"], part["positive"])
     return RunScores(auroc=found)
