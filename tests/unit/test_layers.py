@@ -37,6 +37,7 @@ train.machine
 train
 evaluate.stats
 evaluate.metrics evaluate.ood
+evaluate.saved_auroc
 evaluate.predictions evaluate.saved_numbers
 evaluate.finished
 evaluate.access_chain

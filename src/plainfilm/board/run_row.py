@@ -13,7 +13,7 @@ from typing import Any
 from plainfilm.base.files import read_regular
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError, PlainfilmError, SealError
-from plainfilm.evaluate.saved_numbers import refuse_another_auroc
+from plainfilm.evaluate.saved_auroc import refuse_another_auroc
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.runs.card import seal_on_card
 from plainfilm.runs.folder import RunDir

@@ -7,20 +7,16 @@ Compared are the counts and point values; intervals and further blocks are only 
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from plainfilm.base.command_line import command_line
-from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, rate_metric
 from plainfilm.evaluate.metrics.point_metrics import RATES, brier_losses, confusion_matrix
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
-from plainfilm.evaluate.stats.intervals import Floats, Ints
+from plainfilm.evaluate.saved_auroc import damaged_scores, other_numbers
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import MetricsDocument, Number
 from plainfilm.runs.run_manifest import is_kept, read_verified
@@ -39,66 +35,7 @@ def refuse_other_numbers(run: RunDir, documents: Iterable[EvaluateDocument | Met
     """
     for document in documents:
         if is_kept(run, run.predictions(document.split)) and (what := _difference(document, _sample(run, document))):
-            raise _other_numbers(run, document.split, what)
-
-
-def refuse_another_auroc(
-    run: RunDir, split: str, value: float | None, vocab: Sequence[str], positive: str | None
-) -> None:
-    """Check one number of a split as refuse_other_numbers() checks all of them, without intervals: a fifth of the time.
-
-    Raises:
-        DataError: as there.
-    """
-    path = run.predictions(split)
-    if value is None or not is_kept(run, path):
-        return
-    try:
-        rows = list(csv.reader(io.StringIO(read_verified(run, path).decode("utf-8"))))
-        head, codes = rows.pop(0), {name: i for i, name in enumerate(vocab)}
-        label, columns = head.index("label"), [head.index(f"prob_{name}") for name in vocab]
-        probs = np.array([[float(row[i]) for row in rows] for i in columns]).T
-        targs = np.array([codes[row[label]] for row in rows])
-        classes = range(len(vocab)) if positive is None else (codes[positive],)
-        found = _mean_auroc(probs / probs.sum(axis=1, keepdims=True), targs, classes)
-    except (OSError, ValueError, LookupError, csv.Error):
-        raise _damaged(path) from None
-    if found is None or not abs(found - value) <= _TOLERANCE:
-        by_scores = "none" if found is None else f"{found:.6g}"
-        raise _other_numbers(run, split, f"auroc {value:.6g} there, {by_scores} by the scores")
-
-
-def _mean_auroc(scores: Floats, targs: Ints, classes: Iterable[int]) -> float | None:
-    """Share of pairs ranked correctly, ties half; over several classes the mean of those with and without images."""
-    found = []
-    for c in classes:
-        truth = targs == c
-        if truth.all() or not truth.any():
-            continue
-        place = np.unique(scores[:, c], return_inverse=True)[1]
-        positives, negatives = (np.bincount(place[side], minlength=place.max() + 1) for side in (truth, ~truth))
-        below = np.cumsum(negatives) - negatives / 2
-        found.append(float(positives @ below) / (int(truth.sum()) * int((~truth).sum())))
-    return sum(found) / len(found) if found else None
-
-
-def _other_numbers(run: RunDir, split: str, what: str) -> DataError:
-    again = () if split == "valid" else ("--split", split)
-    return DataError(
-        f"metrics.json of {run.root} is not made from predictions/{split}.csv ({what}). "
-        f"Restore both from a backup, or compute it again{_price(split)}: "
-        + command_line("evaluate", run.root, *again, "--again")
-    )
-
-
-def _damaged(path: Path) -> DataError:
-    return DataError(
-        f"{path} is damaged, or of other classes than metrics.json. Restore both from a backup, or train again."
-    )
-
-
-def _price(split: str) -> str:
-    return ", which is a test-set access" if split == "test" else ""
+            raise other_numbers(run, document.split, what)
 
 
 def _sample(run: RunDir, document: EvaluateDocument | MetricsDocument) -> Sample:
@@ -111,7 +48,7 @@ def _sample(run: RunDir, document: EvaluateDocument | MetricsDocument) -> Sample
         scores = probs / probs.sum(axis=1, keepdims=True)
         return make_sample(scores, targs, np.arange(len(targs)), None, positive=positive, threshold=document.threshold)
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        raise _damaged(path) from None
+        raise damaged_scores(path) from None
 
 
 def _difference(document: EvaluateDocument | MetricsDocument, sample: Sample) -> str:

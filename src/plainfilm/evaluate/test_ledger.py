@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.errors import SealError
@@ -15,6 +13,9 @@ from plainfilm.evaluate.access_chain import START, append, read_chain
 from plainfilm.evaluate.shared_ledgers import SharedAccesses, share_accesses
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.verified_files import refuse_other_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def seal_of(rows: pd.DataFrame) -> str:
