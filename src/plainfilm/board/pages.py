@@ -28,7 +28,7 @@ from plainfilm.schemas.number_text import estimate_text, p_text
 
 _STATIC = {"board.css": "text/css", "board.js": "text/javascript"}
 _SHARED = {"serve.css": "text/css", "icon.svg": "image/svg+xml"}
-_SOON, _SELDOM = 3, 30  # seconds between two looks at what is there: while a run goes on, and else
+_SOON, _SELDOM = 3, 30  # seconds between two refreshes: while a run goes on, and else
 _HEADS = (
     ("name", "Run"), ("valid", "Valid AUROC"), ("test", "Test AUROC"), ("status", "Status"), ("model", "Network"), ("data", "Data"),
     ("split", "Split"), ("accesses", "Accesses"), ("minutes", "Minutes"),

@@ -1,5 +1,5 @@
 "use strict";
-// Without this script every link loads a page. With it the page stays where it is, and looks again while a run goes on.
+// Without this script every link loads a page. With it the page stays where it is, and is refreshed while a run goes on.
 
 const SLOWEST = 60; // seconds between two tries while the server is away
 let wait = null;
