@@ -19,7 +19,7 @@ from plainfilm.serve.token import check_token, find_token
 
 
 @dataclass(frozen=True)
-class Listener:
+class Address:
     """Where a board listens; `token`, from an option, a file or the environment: required on every path where given."""
 
     host: str = "127.0.0.1"
@@ -29,9 +29,7 @@ class Listener:
     open_browser: bool = False
 
 
-def serve_board(
-    folder: Path | None, at: Listener, *, say: Callable[[str], None], result: Callable[[str], None]
-) -> None:
+def serve_board(folder: Path | None, at: Address, *, say: Callable[[str], None], result: Callable[[str], None]) -> None:
     """Serve a board until Ctrl-C.
 
     Args:

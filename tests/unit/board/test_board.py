@@ -21,7 +21,7 @@ from tests.unit.conftest import SaveRun
 
 from plainfilm.board import rows as board_rows
 from plainfilm.board.board import Board
-from plainfilm.board.run import Listener, serve_board
+from plainfilm.board.run import Address, serve_board
 from plainfilm.board.verdicts import Verdicts
 from plainfilm.errors import UsageError
 from plainfilm.evaluate.finished import FinishedRun
@@ -169,7 +169,7 @@ def test_a_token_is_required_where_one_is_given(save_run: SaveRun, open_board: O
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org"])  # noqa: S104
 def test_a_board_is_for_this_machine_only(tmp_path: Path, refusal: Callable, host: str):
     def serve() -> None:
-        serve_board(tmp_path, Listener(host, 0, token="a" * 16), say=print, result=print)
+        serve_board(tmp_path, Address(host, 0, token="a" * 16), say=print, result=print)
 
     assert "this machine only" in refusal(serve, UsageError)
 

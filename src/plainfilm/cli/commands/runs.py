@@ -73,8 +73,8 @@ def board(
     terminal: Terminal,
 ) -> None:
     """Show a folder of runs as a web page on this machine: table, curves, configs, paired tests. Writes nothing. Ctrl-C stops it."""
-    from plainfilm.board.run import Listener, serve_board
+    from plainfilm.board.run import Address, serve_board
 
-    at = Listener(host, port, token, token_file, open_browser)
+    at = Address(host, port, token, token_file, open_browser)
     with terminal:
         serve_board(folder, at, say=terminal.say, result=lambda text: tell(text, terminal.stdout))
