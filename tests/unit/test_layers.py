@@ -37,6 +37,7 @@ train.machine
 train
 evaluate.stats
 evaluate.metrics evaluate.ood
+evaluate.saved_auroc
 evaluate.predictions evaluate.saved_numbers
 evaluate.finished
 evaluate.access_chain
@@ -53,7 +54,7 @@ report
 pipeline
 export
 experiments serve recalibrate
-tune
+board tune
 cli
 __main__
 """
@@ -85,6 +86,8 @@ DIRECT = {
     "table": "experiments",
     "recalibrate": "recalibrate",
     "tune": "tune",
+    "runs": "board",
+    "board": "board",
 }
 # What a command may import besides: what options are read with.
 READING = {"errors", "base", "config", "cli", "runs", "data.synthetic.planted_faults"}

@@ -69,6 +69,17 @@ EXAMPLES = {
           plainfilm card RUN --set contact='Jane Doe' --set licence=MIT
           plainfilm card RUN --set contact=        opens the field again
     """,
+    "runs": """
+        Examples:
+          plainfilm runs
+          plainfilm runs runs/experiments --sort valid
+          plainfilm runs --status done --model resnet --json
+    """,
+    "board": """
+        Examples:
+          plainfilm board                          http://127.0.0.1:8001/
+          plainfilm board runs/experiments --port 0 --open
+    """,
     "plan": """
         Examples:
           plainfilm plan --metric sensitivity --value 0.95 --width 0.06

@@ -23,6 +23,7 @@ from plainfilm.cli.commands import evaluate as results
 from plainfilm.cli.commands import plan as planning
 from plainfilm.cli.commands import predict as delivery
 from plainfilm.cli.commands import recalibrate as transfer
+from plainfilm.cli.commands import runs as running
 from plainfilm.cli.commands import serve as serving
 from plainfilm.cli.commands import train as training
 from plainfilm.cli.commands import tune as tuning
@@ -164,7 +165,8 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "lr-find": training.lr_find, "train": training.train, "resume": training.resume, "evaluate": results.evaluate,
     "show": results.show, "interpret": results.interpret, "report": results.report, "export": delivery.export,
     "recalibrate": transfer.recalibrate, "predict": delivery.predict, "serve": serving.serve, "compare": comparing.compare,
-    "plan": planning.plan, "tune": tuning.tune, "card": results.card, "doctor": data.doctor,
+    "runs": running.runs, "board": running.board, "plan": planning.plan, "tune": tuning.tune, "card": results.card,
+    "doctor": data.doctor,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name, cls=HelpCommand, epilog=EXAMPLES.get(_name))(_command)

@@ -6,8 +6,9 @@ import math
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -19,6 +20,8 @@ _LARGEST = 1024 * 1024  # bytes; the largest experiment of ours has 4,000
 _DEEPEST = 20
 _DIGITS = 20  # a 64-bit integer and its sign
 _TEXT = "tag:yaml.org,2002:str"
+_EVENTS = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # it is asked for events only
+_T = TypeVar("_T")
 
 
 class _RefusedError(yaml.YAMLError):
@@ -120,18 +123,58 @@ def read_yaml(path: Path, what: str = "config") -> dict[str, Any]:
 
 def parsed_yaml(data: bytes, path: Path, what: str = "config") -> dict[str, Any]:
     """The mapping in the bytes of a YAML file; raises as read_yaml(), which names `path`."""
-    if len(data) > _LARGEST:
-        raise ConfigError(f"The {what} {path} is larger than {_LARGEST:,} bytes. Give the path of a YAML file.")
-    try:
-        raw = yaml.load(data.decode("utf-8"), Loader=_StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
-    except UnicodeDecodeError:
-        raise ConfigError(f"The {what} {path} is not UTF-8 text. Give the path of a YAML file.") from None
-    except yaml.YAMLError as error:
-        raise _refusal(path, error, what) from None
+    raw = _made(data, path, what, lambda text: yaml.load(text, Loader=_StrictLoader))  # noqa: S506 - it is a SafeLoader
     if not isinstance(raw, dict):
         expected = "sections such as 'train:'" if what == "config" else "fields, NAME: 'TEXT'"
         raise ConfigError(f"The {what} {path} holds {type(raw).__name__}; expected {expected}.")
     return raw
+
+
+def yaml_texts(data: bytes, path: Path) -> dict[str, str]:
+    """The scalars of a YAML mapping as they are written, by dotted key, without lists and nulls; raises as parsed_yaml().
+
+    For one line about each of many runs: with libyaml, a tenth of the time of parsed_yaml().
+    """
+    return _made(data, path, "config", lambda text: _texts(yaml.parse(text, Loader=_EVENTS)))
+
+
+def _made(data: bytes, path: Path, what: str, make: Callable[[str], _T]) -> _T:
+    if len(data) > _LARGEST:
+        raise ConfigError(f"The {what} {path} is larger than {_LARGEST:,} bytes. Give the path of a YAML file.")
+    try:
+        return make(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ConfigError(f"The {what} {path} is not UTF-8 text. Give the path of a YAML file.") from None
+    except yaml.YAMLError as error:
+        raise _refusal(path, error, what) from None
+
+
+def _texts(events: Iterable[yaml.Event]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    keys: list[str | None] = []  # of each mapping that is open, '' where the next scalar is a key; None for a list
+    for event in events:
+        if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) not in (None, _TEXT):
+            raise _RefusedError("an anchor, alias or tag; write the value out", event.start_mark)
+        if isinstance(event, yaml.ScalarEvent) and keys and keys[-1] == "":
+            keys[-1] = event.value
+            continue
+        if isinstance(event, yaml.ScalarEvent) and None not in keys and not _is_null(event):
+            found[".".join(map(str, keys))] = event.value
+        if isinstance(event, yaml.CollectionStartEvent):
+            if keys and keys[-1] == "":
+                raise _RefusedError("a key that is no word", event.start_mark)
+            keys.append("" if isinstance(event, yaml.MappingStartEvent) else None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            keys.pop()
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionEndEvent) and keys and keys[-1] is not None:
+            keys[-1] = ""
+        if len(keys) > _DEEPEST:
+            raise _RefusedError(f"more than {_DEEPEST} levels", event.start_mark)
+    return found
+
+
+def _is_null(event: yaml.ScalarEvent) -> bool:
+    return bool(event.implicit[0]) and event.value in ("null", "~", "")
 
 
 def _refusal(path: Path, error: yaml.YAMLError, what: str) -> ConfigError:

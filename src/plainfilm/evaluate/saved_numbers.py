@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from plainfilm.base.command_line import command_line
-from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.point_metrics import brier_losses, confusion_matrix
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
+from plainfilm.evaluate.saved_auroc import damaged_scores, mean_auroc, other_numbers
 from plainfilm.evaluate.stats.intervals import Bools, Floats
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import MetricsDocument, Number
@@ -37,16 +36,7 @@ def refuse_other_numbers(run: RunDir, documents: Iterable[EvaluateDocument | Met
     """
     for document in documents:
         if is_kept(run, run.predictions(document.split)) and (what := _difference(document, _sample(run, document))):
-            again = () if document.split == "valid" else ("--split", document.split)
-            raise DataError(
-                f"metrics.json of {run.root} is not made from predictions/{document.split}.csv ({what}). "
-                f"Restore both from a backup, or compute it again{_price(document.split)}: "
-                + command_line("evaluate", run.root, *again, "--again")
-            )
-
-
-def _price(split: str) -> str:
-    return ", which is a test-set access" if split == "test" else ""
+            raise other_numbers(run, document.split, what)
 
 
 def _sample(run: RunDir, document: EvaluateDocument | MetricsDocument) -> Sample:
@@ -59,9 +49,7 @@ def _sample(run: RunDir, document: EvaluateDocument | MetricsDocument) -> Sample
         scores = probs / probs.sum(axis=1, keepdims=True)
         return make_sample(scores, targs, np.arange(len(targs)), None, positive=positive, threshold=document.threshold)
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        raise DataError(
-            f"{path} is damaged, or of other classes than metrics.json. Restore both from a backup, or train again."
-        ) from None
+        raise damaged_scores(path) from None
 
 
 def _difference(document: EvaluateDocument | MetricsDocument, sample: Sample) -> str:
@@ -93,7 +81,7 @@ def _point_values(sample: Sample) -> _Values:
     if not len(sample.targs):
         return {}
     return _rates(sample) | {
-        "auroc": _mean_auroc(sample),
+        "auroc": mean_auroc(sample.probs, sample.targs, sample.classes),
         "brier": float(brier_losses(sample.probs, sample.targs, sample.positive).mean()),
     }
 
@@ -118,20 +106,3 @@ def _rates(sample: Sample) -> _Values:
 def _mean_ratio(above: Floats, below: Floats, known: Bools) -> float | None:
     """The mean of above / below over the classes that are `known`, each (k,)."""
     return float((above[known] / below[known]).mean()) if known.any() else None
-
-
-def _mean_auroc(sample: Sample) -> float | None:
-    """The mean area over the classes that have images and others."""
-    areas = [_area(sample.probs[:, c], sample.targs == c) for c in sample.classes]
-    known = [area for area in areas if area is not None]
-    return float(np.mean(known)) if known else None
-
-
-def _area(scores: Floats, labels: Bools) -> float | None:
-    """Share of pairs in order, a tie counting half; a curve also places each image, for its interval."""
-    mine = scores[labels]
-    if not 0 < len(mine) < len(scores):
-        return None
-    ordered = np.sort(scores)
-    below = (np.searchsorted(ordered, mine, "left") + np.searchsorted(ordered, mine, "right")).sum() / 2
-    return float((below - len(mine) ** 2 / 2) / (len(mine) * (len(scores) - len(mine))))

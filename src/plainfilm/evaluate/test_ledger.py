@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
@@ -18,6 +16,9 @@ from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.trial import refuse_test_of_trial
 from plainfilm.runs.verified_files import refuse_other_files
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def seal_of(rows: pd.DataFrame) -> str:

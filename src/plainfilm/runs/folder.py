@@ -237,8 +237,10 @@ class RunDir:
             lock.release()
 
     def is_locked(self) -> bool:
-        """True while a living process is writing this run."""
+        """True while a living process is writing this run; nothing is written, as a writer has made its lock before."""
         lock = FileLock(self.root / ".lock", timeout=0)
+        if not Path(lock.lock_file).exists():
+            return False
         try:
             lock.acquire()
         except Timeout:

@@ -6,7 +6,7 @@ from typing import Any
 
 from plainfilm.config import ExperimentConfig
 from plainfilm.config.experiment import make_config
-from plainfilm.config.strict_yaml import parsed_yaml
+from plainfilm.config.strict_yaml import parsed_yaml, yaml_texts
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.runs.environment import version_of, versions
 from plainfilm.runs.folder import RunDir
@@ -19,13 +19,21 @@ def read_run_yaml(run: RunDir) -> dict[str, Any]:
     Raises:
         DataError: it was edited. ConfigError: it is missing, or no YAML.
     """
+    return parsed_yaml(_bytes_of(run), run.config)
+
+
+def read_run_texts(run: RunDir) -> dict[str, str]:
+    """The values in config.yaml as they are written, by dotted key, of whatever version; raises as read_run_yaml()."""
+    return yaml_texts(_bytes_of(run), run.config)
+
+
+def _bytes_of(run: RunDir) -> bytes:
     try:
-        data = read_verified(run, run.config)
+        return read_verified(run, run.config)
     except OSError as error:
         raise ConfigError(
             f"The config {run.config} cannot be read ({error.strerror or type(error).__name__})."
         ) from None
-    return parsed_yaml(data, run.config)
 
 
 def read_run_config(run: RunDir) -> ExperimentConfig:

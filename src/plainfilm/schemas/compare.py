@@ -1,4 +1,4 @@
-"""The documents of `compare`, `experiments` and `tune`: configurations side by side, the mean of seeds or folds together."""
+"""The documents of `compare`, `experiments`, `runs` and `tune`: several runs, or their configurations, side by side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm.schemas.documents import Document
-from plainfilm.schemas.evaluate import Metric
+from plainfilm.schemas.evaluate import LEVEL, Metric
 from plainfilm.schemas.number_text import THREE, limits_text
 
 
@@ -47,6 +47,7 @@ class Folds(BaseModel):
         return f"{self.done} folds" if self.done == self.of else f"{self.done} of {self.of} folds"
 
 
+NOT_TESTED = "not tested (different images)"  # of a row without a difference
 Verdict = Literal["equivalent", "different", "undecided"]
 
 
@@ -98,6 +99,19 @@ class Difference(BaseModel):
         if self.verdict != "equivalent":
             return self.verdict or ""
         return f"equivalent within {self.margin:g}" + (", though different from 0" if self.distinguishable else "")
+
+    def against_best(self) -> str:
+        """The result of the adjusted test, in words."""
+        if not self.distinguishable:
+            return f"not distinguishable from the best row{self._seed_spread()}"
+        several = self.seeds_low is not None  # three pairs of seeds or more
+        scope = "" if several else " (only these trained networks)"
+        return ("below the best row" if self.value < 0 else "above the row ranked best") + scope
+
+    def _seed_spread(self) -> str:
+        """Why a small p is not enough: with other seeds, the row could as well be better."""
+        seeds = self.seeds_text()
+        return f"; the interval over seeds includes 0 {seeds}" if seeds and self.p_holm <= LEVEL else ""
 
 
 class ComparedRow(BaseModel):
@@ -232,3 +246,76 @@ class TuneDocument(Document):
     notes: list[str]
     page: str | None = None
     next: str = ""
+
+
+DAMAGED = "damaged"  # the status of a run whose status.json cannot be read
+
+
+class RunScores(BaseModel):
+    """The saved numbers of one split; null AUROC where it cannot be estimated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    auroc: Metric
+
+
+class RunRow(BaseModel):
+    """One run. `name`: its folder below the one that was listed; `data`: DATA as the run was given it, null for drawn phantoms.
+
+    `status`: done, running, interrupted, diverged, failed, pruned or damaged; `epochs` that ended; `fold` of `folds`, of
+    a k-fold run; `valid`, `test`: null where nothing is saved, or what is saved cannot be shown; `opened`: test-set
+    accesses of this run, null where they cannot be counted; `minutes` of its epochs; `problem`: what is wrong with the
+    folder, null where nothing was found.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    path: str
+    name: str
+    model: str | None = None
+    recalibrated: bool = False
+    data: str | None = None
+    split: str | None = None
+    fold: int | None = None
+    folds: int | None = None
+    status: str
+    epochs: int | None = None
+    valid: RunScores | None = None
+    test: RunScores | None = None
+    opened: int | None = None
+    minutes: float | None = None
+    updated: str | None = None
+    problem: str | None = None
+
+    @property
+    def split_text(self) -> str:
+        """'patient', 'kfold 0/5', the name of a split file; '-' where it is not known."""
+        fold = f" {self.fold}/{self.folds}" if self.fold is not None and self.folds is not None else ""
+        return f"{_last(self.split)}{fold}"
+
+    @property
+    def data_text(self) -> str:
+        """The last part of DATA's path."""
+        return _last(self.data) if self.data is not None else "-" if self.model is None else "drawn"
+
+    @property
+    def model_text(self) -> str:
+        """The network, and whether its scores were fitted to another place."""
+        return f"{self.model or '-'}{' recalibrated' if self.recalibrated else ''}"
+
+    @property
+    def status_text(self) -> str:
+        """The status, with the epochs that ended where training did not."""
+        ended = self.epochs is not None and self.status not in ("done", DAMAGED)
+        return f"{self.status}, {self.epochs} epoch{'' if self.epochs == 1 else 's'}" if ended else self.status
+
+
+class RunsDocument(Document):
+    """`plainfilm runs --json`: run folders below `folder`, sorted; `found`: how many there are before any filter."""
+
+    folder: str
+    found: int
+    runs: list[RunRow]
+    notes: list[str]
+
+
+def _last(path: str | None) -> str:
+    return (path or "-").replace("\\", "/").rstrip("/").rpartition("/")[2] or "-"

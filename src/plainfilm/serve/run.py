@@ -43,12 +43,12 @@ def serve_bundle(
         BundleError: the bundle is damaged. UsageError: the options conflict, or the port is taken.
     """
     check_token(host, token)
-    with _listening(host, port) as server_socket, sandbox.used("on"):
+    with listening(host, port) as server_socket, sandbox.used("on"):
         bundle = open_bundle(path, threads=1)
         service = Service(Predictor(bundle, _heat_of(path)), limits or Limits())
         port = server_socket.getsockname()[1]
         app = build_app(service, host=host, port=port, token=token)
-        address = f"http://{_shown_host(host)}:{port}/"
+        address = f"http://{shown_host(host)}:{port}/"
 
         def started() -> None:
             if not is_loopback(host):
@@ -73,7 +73,7 @@ def serve_bundle(
         )
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
     """A listening socket, opened before anything slow is done.
 
     Raises:
@@ -100,13 +100,13 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _unbound(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is in use, perhaps by another `plainfilm serve`. Choose another: --port {port + 1 if port < 65535 else 8000}, or --port 0 for a free one."
+        return f"Port {port} is in use, perhaps by another plainfilm. Choose another: --port {port + 1 if port < 65535 else 8000}, or --port 0 for a free one."
     if error.errno == errno.EACCES:
         return f"Port {port} needs administrator rights. Choose one above 1023, e.g. --port 8000."
     return f"--host {host} is not an address of this machine ({error.strerror}). Try --host 127.0.0.1."
 
 
-def _shown_host(host: str) -> str:
+def shown_host(host: str) -> str:
     """`host` as a browser on this machine writes it."""
     bare = host.strip("[]")
     if bare in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound

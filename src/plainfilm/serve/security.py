@@ -68,7 +68,7 @@ class SecurityMiddleware:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)  # a report has a content policy of its own
             await send(message)
 
         refusal = self.refuse(scope["method"], Headers(scope=scope))

@@ -7,10 +7,10 @@ import logging
 import signal
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -178,17 +178,24 @@ async def _bug(request: Request, error: Exception) -> Response:
 def build_app(service: Service, *, host: str = "127.0.0.1", port: int, token: str | None = None) -> SecurityMiddleware:
     """The ASGI app of a service; `host` and `port` are where it listens, `token` is required on every path."""
     pages = Pages(service.predictor, service.limits, port=port, token=token is not None)
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(service.stop)
-
     routes = [
         Route("/predict", service.predict, methods=["POST"]),
         Route("/healthz", service.health),
         *(Route(path, pages.endpoint(path)) for path in pages.paths),
     ]
+    return guarded(routes, service.stop, host=host, port=port, token=token)
+
+
+def guarded(
+    routes: Sequence[Route], stop: Callable[[], None], *, host: str, port: int, token: str | None
+) -> SecurityMiddleware:
+    """An app of these routes behind the check of every request; `stop` is run in a thread when the server ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(stop)
+
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _plain, Exception: _bug})
     return SecurityMiddleware(_Silent(app), host=host, port=port, token=token)
 
@@ -207,7 +214,15 @@ class _Silent:
                 raise
 
 
-def make_server(app: SecurityMiddleware, service: Service, started: Callable[[], None]) -> uvicorn.Server:
+class _Served(Protocol):
+    """What a server needs to know of the service that it runs."""
+
+    limits: Limits
+    clients: Clients
+    held: Held
+
+
+def make_server(app: SecurityMiddleware, service: _Served, started: Callable[[], None]) -> uvicorn.Server:
     """A server for `app` that logs nothing and runs `started` once it listens."""
     for name in _QUIET:
         logger = logging.getLogger(name)
@@ -221,7 +236,7 @@ def make_server(app: SecurityMiddleware, service: Service, started: Callable[[],
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: _Served, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._service, self._on_start = service, started
 

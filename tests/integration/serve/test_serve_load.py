@@ -19,7 +19,7 @@ from served import Served, ask, drawn_png, encoded, form, post
 from plainfilm.export.scorer import open_bundle
 from plainfilm.serve.limits import Limits
 from plainfilm.serve.predictor import Predictor
-from plainfilm.serve.run import _listening
+from plainfilm.serve.run import listening
 from plainfilm.serve.server import Service, build_app, make_server
 
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ def service(bundle: Path) -> Service:
 @pytest.fixture(scope="module")
 def hurried(service: Service) -> Iterator[int]:
     """The port of a server with short timeouts, in this process."""
-    server_socket = _listening("127.0.0.1", 0)
+    server_socket = listening("127.0.0.1", 0)
     port, up = server_socket.getsockname()[1], threading.Event()
     server = make_server(build_app(service, port=port), service, up.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [server_socket]})

@@ -30,6 +30,8 @@ NAMES = {
     "predict": "--bits --follow-links --format --heatmaps --json --out --sandbox --threads --threshold --yes -q,--quiet -v,--verbose BUNDLE PATH...",
     "serve": "--host --max-mb --open --port --queue --token --token-file -q,--quiet -v,--verbose BUNDLE",
     "compare": "--json --margin --metric --split -q,--quiet -v,--verbose RUN RUN...",
+    "runs": "--data --json --model --reverse --sort --status -q,--quiet -v,--verbose FOLDER?",
+    "board": "--host --open --port --token --token-file -q,--quiet -v,--verbose FOLDER?",
     "plan": "--correlation --difference --icc --images-per-patient --json --like --metric --patients --power --prevalence --seed --value --width -q,--quiet -v,--verbose",
     "card": "--json --set -q,--quiet -v,--verbose RUN",
     "doctor": "--json -q,--quiet -v,--verbose",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from plainfilm.base.sanitize import found_value
 from plainfilm.config import load_config
-from plainfilm.config.strict_yaml import read_yaml
+from plainfilm.config.strict_yaml import read_yaml, yaml_texts
 from plainfilm.errors import ConfigError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -73,3 +75,16 @@ def test_found_values_have_eighty_characters():
     assert found_value("a" * 78) == f"'{'a' * 78}'"
     assert found_value("a" * 79) == f"'{'a' * 79}\u2026"
     assert len(found_value({"a": "b" * 1000})) == 81
+
+
+def test_texts_are_the_scalars_by_dotted_key():
+    text = b"task: single\ndata:\n  path: /x\n  shares: [1, 2]\n  none: null\n  'word': 'null'\n  deep: {a: 1e-3}\nlist:\n- {a: 1}\nafter: no\n"
+    assert yaml_texts(text, Path("c.yaml")) == {
+        "task": "single", "data.path": "/x", "data.word": "null", "data.deep.a": "1e-3", "after": "no",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["a: &x 1", "a: !!int '1'", "? {a: 1}\n: 2", "a: [", "a: " + "[" * 30, "- {a: [*b]}"])
+def test_texts_refuse_what_a_config_never_needs(text: str):
+    with pytest.raises(ConfigError, match="c.yaml"):
+        yaml_texts(text.encode(), Path("c.yaml"))

@@ -220,3 +220,11 @@ def test_a_disk_without_locks_is_not_one_without_permissions(tmp_path, monkeypat
     assert lacking(str(found.value), *says) == [] and not_said not in str(found.value)
     if "permissions" not in says:
         assert RunDir(tmp_path).is_locked() is False
+
+
+def test_asking_for_a_lock_that_nobody_made_writes_nothing(tmp_path):
+    run = RunDir(tmp_path / "run")
+    run.root.mkdir()
+    assert not run.is_locked() and list(run.root.iterdir()) == []
+    with run.lock():
+        assert RunDir(run.root).is_locked()

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.schemas.compare import (
+    NOT_TESTED,
     CompareDocument,
     ComparedRow,
     Difference,
@@ -14,30 +15,12 @@ from plainfilm.schemas.compare import (
     TableDocument,
 )
 from plainfilm.schemas.documents import RESEARCH_ONLY, marks
-from plainfilm.schemas.evaluate import LEVEL
 from plainfilm.schemas.number_text import FEWEST, estimate_text, p_text
 
 
 def _mean_text(found: MeanSd) -> str:
     """The mean with its spread and limits, or why there is none."""
     return f"- ({found.method})" if found.mean is None else found.as_text()
-
-
-def _verdict(difference: Difference | None) -> str:
-    """The result of the adjusted test, in words."""
-    if difference is None:
-        return "not tested (different images)"
-    if not difference.distinguishable:
-        return f"not distinguishable from the best row{_seed_spread(difference)}"
-    several = difference.seeds_low is not None  # three pairs of seeds or more
-    scope = "" if several else " (only these trained networks)"
-    return ("below the best row" if difference.value < 0 else "above the row ranked best") + scope
-
-
-def _seed_spread(difference: Difference) -> str:
-    """Why a small p is not enough: with other seeds, the row could as well be better."""
-    seeds = difference.seeds_text()
-    return f"; the interval over seeds includes 0 {seeds}" if seeds and difference.p_holm <= LEVEL else ""
 
 
 def print_compare(out: Console, document: CompareDocument) -> None:
@@ -80,12 +63,12 @@ def _differences_table(document: CompareDocument) -> Table:
     for row in document.rows[1:]:
         found = row.differences.get(document.metric)
         if found is None:
-            table.add_row(row.name, *["-"] * (4 + len(margin)), _verdict(None))
+            table.add_row(row.name, *["-"] * (4 + len(margin)), NOT_TESTED)
             continue
         p, adjusted = p_text(found.p, is_floor=found.p_is_floor), p_text(found.p_holm, is_floor=found.p_holm_is_floor)
         second = f"{found.second} {'-' if found.second_p is None else p_text(found.second_p)}"
         shown = [found.verdict_text()] if margin else []
-        table.add_row(row.name, estimate_text(found, "+.4f"), p, adjusted, second, *shown, _verdict(found))
+        table.add_row(row.name, estimate_text(found, "+.4f"), p, adjusted, second, *shown, found.against_best())
     return table
 
 

@@ -25,9 +25,16 @@ from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.plan import print_plan
 from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.cli.render.recalibrate import print_recalibrate
+from plainfilm.cli.render.runs import print_runs
 from plainfilm.cli.render.tune import print_tune
 from plainfilm.cli.screen import Screen
-from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument, TuneDocument
+from plainfilm.schemas.compare import (
+    CompareDocument,
+    ExperimentDocument,
+    RunsDocument,
+    TableDocument,
+    TuneDocument,
+)
 from plainfilm.schemas.data import (
     AuditDocument,
     CacheDocument,
@@ -169,4 +176,5 @@ PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {
     PredictDocument: print_predict,
     RecalibrateDocument: print_recalibrate,
     TuneDocument: print_tune,
+    RunsDocument: print_runs,
 }

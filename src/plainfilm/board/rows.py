@@ -1,0 +1,72 @@
+"""The rows of a board: read again only where a file of the run has changed, and at most once a second."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainfilm.board.run_list import find_runs
+from plainfilm.board.run_row import read_row
+from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.compare import RunRow
+
+_EVERY = 1.0  # seconds
+_GOES_ON = ("running", "interrupted")  # which of the two depends on a lock, not on a file
+_Stamp = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """All runs below the folder, by name, and notes on what was not walked."""
+
+    rows: dict[str, RunRow]
+    notes: list[str]
+
+
+class Rows:
+    """Reads the rows below `root`; used by one thread."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._known: dict[str, tuple[_Stamp, RunRow]] = {}
+        self._listed, self._at = Listed({}, []), -_EVERY
+
+    def read(self) -> Listed:
+        """The rows as they are now, a second ago at most.
+
+        Raises:
+            DataError: the folder is gone.
+        """
+        if time.monotonic() - self._at < _EVERY:
+            return self._listed
+        found, notes = find_runs(self.root)
+        rows = {name: self._row(name, RunDir(path)) for name, path in found.items()}
+        self._known = {name: known for name, known in self._known.items() if name in rows}
+        self._listed, self._at = Listed(rows, notes), time.monotonic()
+        return self._listed
+
+    def _row(self, name: str, run: RunDir) -> RunRow:
+        stamp, known = stamp_of(run), self._known.get(name)
+        if known is not None and known[0] == stamp and known[1].status not in _GOES_ON:
+            return known[1]
+        row = read_row(run, name)
+        self._known[name] = stamp, row
+        return row
+
+
+def stamp_of(run: RunDir) -> _Stamp:
+    """Inode, size and time of change of the files that a row is read from; zeros for one that is not there."""
+    files = (
+        run.status, run.manifest, run.config, run.card, run.metrics, run.timing, run.ledger, run.predictions("valid"),
+        run.predictions("test"),
+    )  # fmt: skip
+    return tuple(map(_file_stamp, files))
+
+
+def _file_stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0, 0
+    return found.st_ino, found.st_size, found.st_mtime_ns
