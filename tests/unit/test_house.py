@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "plainfilm"
 MODULES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {path: ast.parse(text) for path, text in MODULES.items()}
-ROOMY = {"pipeline": 20, "cli/commands": 20}  # one module per command
+ROOMY = {"pipeline": 20, "cli/commands": 20, "schemas": 20}  # one module per command, one per theme
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -57,17 +57,19 @@ def test_rooms_are_small():
     }
     assert {room: size for room, size in sizes.items() if size > ROOMY.get(room, 14)} == {}
     entries = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
-    assert len(entries) <= 24
+    assert len(entries) <= 28  # with the rooms of many runs and of tracking, which are to come
 
 
 def test_modules_show_little_to_each_other():
+    """The documents of schemas/ are not counted: docs/reference/json.md names each."""
+    counted = [tree for path, tree in TREES.items() if "schemas" not in path.parts]
     shown = [
         node.name
-        for tree in TREES.values()
+        for tree in counted
         for node in tree.body
         if isinstance(node, DEFINITIONS) and not node.name.startswith("_")
     ]
-    assert len(shown) <= 2.9 * len(TREES)
+    assert len(shown) <= 2.8 * len(counted)
 
 
 def test_every_other_init_is_empty():

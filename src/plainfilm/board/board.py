@@ -22,7 +22,7 @@ from plainfilm.board.run_row import MB
 from plainfilm.board.verdicts import Verdict, Verdicts, compare_on_valid
 from plainfilm.errors import PlainfilmError
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.compare import RunRow
+from plainfilm.schemas.run_list import RunRow
 from plainfilm.serve.limits import Limits
 from plainfilm.serve.memory import Held
 from plainfilm.serve.slow_clients import Clients

@@ -22,9 +22,10 @@ from plainfilm.board.verdicts import Verdict
 from plainfilm.errors import PlainfilmError
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_yaml
-from plainfilm.schemas.compare import NOT_TESTED, RunRow
+from plainfilm.schemas.compare import NOT_TESTED
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.schemas.number_text import estimate_text, p_text
+from plainfilm.schemas.run_list import RunRow
 
 _STATIC = {"board.css": "text/css", "board.js": "text/javascript"}
 _SHARED = {"serve.css": "text/css", "icon.svg": "image/svg+xml"}

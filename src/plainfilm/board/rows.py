@@ -9,7 +9,7 @@ from pathlib import Path
 from plainfilm.board.run_list import find_runs
 from plainfilm.board.run_row import read_row
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.compare import RunRow
+from plainfilm.schemas.run_list import RunRow
 
 _EVERY = 1.0  # seconds
 _GOES_ON = ("running", "interrupted")  # which of the two depends on a lock, not on a file

@@ -11,7 +11,7 @@ from plainfilm.base.sanitize import found_value
 from plainfilm.board.run_row import read_row
 from plainfilm.errors import DataError, UsageError
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.compare import RunRow, RunScores, RunsDocument
+from plainfilm.schemas.run_list import RunRow, RunScores, RunsDocument
 
 _DEEPEST = 4  # folders below the one that is listed: experiments/<name>/<run>, and one more
 _MOST_FOLDERS = 20_000  # that are opened: DATA or a home folder, given by mistake, ends too

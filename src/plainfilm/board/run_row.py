@@ -20,8 +20,8 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.runs.run_manifest import is_kept, read_verified
 from plainfilm.runs.saved_config import read_run_texts
-from plainfilm.schemas.compare import DAMAGED, RunRow, RunScores
 from plainfilm.schemas.evaluate import Metric
+from plainfilm.schemas.run_list import DAMAGED, RunRow, RunScores
 
 MB = 1_000_000
 _WRONG = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)

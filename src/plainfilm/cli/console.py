@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from plainfilm.base.terminal import tell
 from plainfilm.cli.experiment_events import ExperimentEvents
 from plainfilm.cli.render.classes import print_split_counts
 from plainfilm.cli.render.counts import counts_line, example_lines
-from plainfilm.cli.screen import Screen, duration
+from plainfilm.cli.screen import Screen, duration, same_place
 from plainfilm.cli.tune_events import TuneEvents
 from plainfilm.errors import StoppedError, UsageError
 from plainfilm.runs.folder import RunDir
@@ -44,17 +43,6 @@ _BARS = {
 }  # fmt: skip
 
 
-def _same_place(stdout: Any, stderr: Any) -> bool:
-    """True where both streams end in one terminal, pipe or file, as with 2>&1."""
-    try:
-        if stdout.isatty() and stderr.isatty():
-            return True
-        out, err = os.fstat(stdout.fileno()), os.fstat(stderr.fileno())
-    except (AttributeError, OSError, ValueError):  # a stream in memory, or closed
-        return False
-    return out.st_ino != 0 and (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
-
-
 class Terminal(ExperimentEvents, TuneEvents):
     """Event callback of the pipeline; as a context manager, keeps everything but the result off stdout."""
 
@@ -67,7 +55,7 @@ class Terminal(ExperimentEvents, TuneEvents):
             )
         self.stdout = sys.stdout
         self.said: set[str] = set()  # what the result need not repeat
-        self.in_one_place = _same_place(sys.stdout, sys.stderr)
+        self.in_one_place = same_place(sys.stdout, sys.stderr)
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.greeted = False

@@ -105,3 +105,14 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def same_place(stdout: Any, stderr: Any) -> bool:
+    """True where both streams end in one terminal, pipe or file, as with 2>&1."""
+    try:
+        if stdout.isatty() and stderr.isatty():
+            return True
+        out, err = os.fstat(stdout.fileno()), os.fstat(stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # a stream in memory, or closed
+        return False
+    return out.st_ino != 0 and (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)

@@ -7,7 +7,6 @@ import errno
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -202,7 +201,7 @@ class RunDir:
         """Shell command that trains the config of this run again."""
         return command_line("train", "--config", self.config, "--out", "NEW")
 
-    @contextmanager
+    @contextlib.contextmanager
     def claim(self) -> Iterator[None]:
         """Create the planned folder and hold its lock; of several processes that try, one wins.
 
@@ -214,7 +213,7 @@ class RunDir:
             self._refuse_if_used()  # again: another process may have come and gone since
             yield
 
-    @contextmanager
+    @contextlib.contextmanager
     def lock(self, wait_seconds: float = 0) -> Iterator[None]:
         """Hold the lock of the run for writing; not to be taken twice.
 
@@ -274,7 +273,7 @@ class RunDir:
             found["status"] = "interrupted"
         return found
 
-    @contextmanager
+    @contextlib.contextmanager
     def outcome(self) -> Iterator[None]:
         """Record in status.json how the work ends, whatever happens; the lock must be held.
 

@@ -1,13 +1,13 @@
-"""The documents of `compare`, `experiments`, `runs` and `tune`: several runs, or their configurations, side by side."""
+"""The documents of `compare` and `experiments`: configurations side by side, the mean of seeds or folds together."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm.schemas.documents import Document
-from plainfilm.schemas.evaluate import LEVEL, Metric
+from plainfilm.schemas.evaluate import LEVEL
 from plainfilm.schemas.number_text import THREE, limits_text
 
 
@@ -187,135 +187,3 @@ class TableDocument(Document):
     figures: list[str]
     sections: list[TableSection]
     notes: list[str]
-
-
-class TuneTrial(BaseModel):
-    """One trial. `select`: AUROC on the select part of valid of the epoch that it keeps, of a pruned one the best so far;
-    None where it failed, which `message` explains. Trial 0 has the file's own values."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    number: int
-    status: Literal["done", "pruned", "failed"]
-    params: dict[str, Any]
-    select: float | None
-    epochs: int
-    seconds: float | None
-    run: str | None
-    message: str = ""
-
-
-class TuneBest(BaseModel):
-    """The trial with the highest select AUROC; `calibrate`: its AUROC on the part of valid that it was not chosen on, or,
-    where `apart` is false, on the same images: valid is too small to be parted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    number: int
-    params: dict[str, Any]
-    select: float
-    calibrate: Metric
-    apart: bool
-
-
-class Confirmed(BaseModel):
-    """A config trained again on fresh seeds. `difference`: its calibrate AUROC minus the default's, paired by seed; None
-    for the default itself, which is number 0."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    number: int
-    params: dict[str, Any]
-    seeds: list[int]
-    calibrate: MeanSd
-    difference: Difference | None
-    runs: list[str]
-
-
-class TuneDocument(Document):
-    """`plainfilm tune --json`. `trials` is empty and `best` None after a dry run, whose `estimate_seconds` is for all
-    trainings. `default`: the select AUROC of trial 0. `importance`: share of the select AUROC's variance by key."""
-
-    study: str
-    out: str
-    sampler: str
-    planned: int
-    trials: list[TuneTrial]
-    best: TuneBest | None
-    default: float | None
-    confirmed: list[Confirmed]
-    importance: dict[str, float]
-    estimate_seconds: float | None = None
-    notes: list[str]
-    page: str | None = None
-    next: str = ""
-
-
-DAMAGED = "damaged"  # the status of a run whose status.json cannot be read
-
-
-class RunScores(BaseModel):
-    """The saved numbers of one split; null AUROC where it cannot be estimated."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    auroc: Metric
-
-
-class RunRow(BaseModel):
-    """One run. `name`: its folder below the one that was listed; `data`: DATA as the run was given it, null for drawn phantoms.
-
-    `status`: done, running, interrupted, diverged, failed, pruned or damaged; `epochs` that ended; `fold` of `folds`, of
-    a k-fold run; `valid`, `test`: null where nothing is saved, or what is saved cannot be shown; `opened`: test-set
-    accesses of this run, null where they cannot be counted; `minutes` of its epochs; `problem`: what is wrong with the
-    folder, null where nothing was found.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    path: str
-    name: str
-    model: str | None = None
-    recalibrated: bool = False
-    data: str | None = None
-    split: str | None = None
-    fold: int | None = None
-    folds: int | None = None
-    status: str
-    epochs: int | None = None
-    valid: RunScores | None = None
-    test: RunScores | None = None
-    opened: int | None = None
-    minutes: float | None = None
-    updated: str | None = None
-    problem: str | None = None
-
-    @property
-    def split_text(self) -> str:
-        """'patient', 'kfold 0/5', the name of a split file; '-' where it is not known."""
-        fold = f" {self.fold}/{self.folds}" if self.fold is not None and self.folds is not None else ""
-        return f"{_last(self.split)}{fold}"
-
-    @property
-    def data_text(self) -> str:
-        """The last part of DATA's path."""
-        return _last(self.data) if self.data is not None else "-" if self.model is None else "drawn"
-
-    @property
-    def model_text(self) -> str:
-        """The network, and whether its scores were fitted to another place."""
-        return f"{self.model or '-'}{' recalibrated' if self.recalibrated else ''}"
-
-    @property
-    def status_text(self) -> str:
-        """The status, with the epochs that ended where training did not."""
-        ended = self.epochs is not None and self.status not in ("done", DAMAGED)
-        return f"{self.status}, {self.epochs} epoch{'' if self.epochs == 1 else 's'}" if ended else self.status
-
-
-class RunsDocument(Document):
-    """`plainfilm runs --json`: run folders below `folder`, sorted; `found`: how many there are before any filter."""
-
-    folder: str
-    found: int
-    runs: list[RunRow]
-    notes: list[str]
-
-
-def _last(path: str | None) -> str:
-    return (path or "-").replace("\\", "/").rstrip("/").rpartition("/")[2] or "-"

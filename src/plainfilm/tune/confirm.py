@@ -19,7 +19,8 @@ from plainfilm.experiments.grid import Planned
 from plainfilm.experiments.status import find_place
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.trial import Trial
-from plainfilm.schemas.compare import Confirmed, Difference
+from plainfilm.schemas.compare import Difference
+from plainfilm.schemas.tune import Confirmed
 from plainfilm.tune.outcome import Outcome
 from plainfilm.tune.space import choice_code
 from plainfilm.tune.study import Study

@@ -15,9 +15,9 @@ from plainfilm.base.files import atomic_write, png_uri
 from plainfilm.config.tune import Axis, TuneConfig
 from plainfilm.plots.base import as_png
 from plainfilm.plots.tune import plot_bars, plot_parallel, plot_search
-from plainfilm.schemas.compare import TuneDocument
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.schemas.number_text import limits_text
+from plainfilm.schemas.tune import TuneDocument
 from plainfilm.tune.space import choice_code
 
 

@@ -17,7 +17,7 @@ from plainfilm.experiments.status import Place
 from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.pipeline.train import train_run
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.compare import Confirmed, TuneBest, TuneDocument, TuneTrial
+from plainfilm.schemas.tune import Confirmed, TuneBest, TuneDocument, TuneTrial
 from plainfilm.tune.confirm import calibrate_scores, confirm, ranked
 from plainfilm.tune.database import keep_database
 from plainfilm.tune.outcome import Outcome

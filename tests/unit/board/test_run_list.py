@@ -20,7 +20,7 @@ from plainfilm.board.run_list import Wanted, find_runs, list_runs
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.verified_files import adopt_files
-from plainfilm.schemas.compare import RunRow
+from plainfilm.schemas.run_list import RunRow
 
 OLD = Path(__file__).parents[2] / "artefacts" / "6b26762"
 

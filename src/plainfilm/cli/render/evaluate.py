@@ -15,9 +15,14 @@ from plainfilm.cli.render.evaluate_blocks import (
     print_notes,
     print_reasons,
 )
-from plainfilm.cli.render.evaluate_lines import print_calibration, print_likelihood_ratios, print_macro
+from plainfilm.cli.render.evaluate_lines import (
+    print_calibration,
+    print_likelihood_ratios,
+    print_macro,
+    print_threshold,
+    scaling_text,
+)
 from plainfilm.cli.render.next_steps import print_next
-from plainfilm.cli.render.operating import print_threshold, scaling_text
 from plainfilm.cli.screen import Screen, duration
 from plainfilm.schemas.documents import (
     DRAWN,

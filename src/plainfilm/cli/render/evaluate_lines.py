@@ -1,4 +1,4 @@
-"""Lines that `evaluate` prints beside its tables: macro means, likelihood ratios, calibration, net benefit."""
+"""Lines beside the tables of `evaluate`: macro means, operating point, likelihood ratios, calibration, net benefit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from plainfilm.base.listing import ENDS, LISTED
 from plainfilm.schemas.calibration import MeanCalibration
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 from plainfilm.schemas.macro_mean import MacroMean, macro_lines
-from plainfilm.schemas.number_text import estimate_text, ratio_text
-from plainfilm.schemas.operating import AbstainBandReport
+from plainfilm.schemas.number_text import estimate_text, limits_text, ratio_text
+from plainfilm.schemas.operating import AbstainBandReport, ThresholdRange
 
 _ABSTAINED = {"with_abstained": "abstained as predicted", "without_abstained": "without abstained"}
 
@@ -86,3 +86,28 @@ def print_two_by_two(out: Console, band: AbstainBandReport, labels: list[str]) -
     for label, every, kept in zip(labels, band.with_abstained.rows, band.without_abstained.rows, strict=True):
         table.add_row(label, *map(str, kept), str(sum(every) - sum(kept)))
     out.print(table)
+
+
+def print_threshold(
+    out: Console, positive: str | None, threshold: float, how: str, about: ThresholdRange | None
+) -> None:
+    """From which score an image is predicted positive, and what the threshold may be with other calibrate images."""
+    out.print(f"Score for class {positive}; predicted positive at {threshold:.4f} or above ({how})")
+    if about is not None:
+        out.print(
+            f"That threshold is uncertain: {limits_text(about.low, about.high)}; from one end to the other sensitivity is "
+            f"{_from_to(about.sensitivity)}, specificity {_from_to(about.specificity)} on the {about.images:,} images that chose it"
+        )
+
+
+def _from_to(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
+def scaling_text(temperature: float, bias: Mapping[str, float]) -> str:
+    """'logits / 0.833, plus 0.700 for PNEUMONIA'; with more than two classes the biases are only counted."""
+    moved = {name: value for name, value in bias.items() if value}
+    if len(bias) == 2 and moved:
+        name, value = max(moved.items(), key=lambda item: abs(item[1]))
+        return f"logits / {temperature:.3f}, {'plus' if value > 0 else 'minus'} {abs(value):.3f} for {name}"
+    return f"logits / {temperature:.3f}" + (", plus a bias for each class" if moved else "")

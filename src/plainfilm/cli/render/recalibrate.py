@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.render.evaluate_blocks import print_notes
+from plainfilm.cli.render.evaluate_lines import print_threshold
 from plainfilm.cli.render.next_steps import print_next
-from plainfilm.cli.render.operating import print_threshold
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.schemas.evaluate import Metric
 from plainfilm.schemas.not_judged import OOD_NOT_JUDGED

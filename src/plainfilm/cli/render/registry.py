@@ -28,13 +28,7 @@ from plainfilm.cli.render.recalibrate import print_recalibrate
 from plainfilm.cli.render.runs import print_runs
 from plainfilm.cli.render.tune import print_tune
 from plainfilm.cli.screen import Screen
-from plainfilm.schemas.compare import (
-    CompareDocument,
-    ExperimentDocument,
-    RunsDocument,
-    TableDocument,
-    TuneDocument,
-)
+from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import (
     AuditDocument,
     CacheDocument,
@@ -57,6 +51,8 @@ from plainfilm.schemas.documents import (
 from plainfilm.schemas.interpret import InterpretDocument
 from plainfilm.schemas.plan import PlanDocument
 from plainfilm.schemas.recalibrate import RecalibrateDocument
+from plainfilm.schemas.run_list import RunsDocument
+from plainfilm.schemas.tune import TuneDocument
 
 
 def _print_init(out: Screen, document: InitDocument) -> None:

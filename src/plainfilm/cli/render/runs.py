@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.table import Table
 
 from plainfilm.cli.screen import Screen, fits
-from plainfilm.schemas.compare import RunRow, RunScores, RunsDocument
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.schemas.number_text import estimate_text
+from plainfilm.schemas.run_list import RunRow, RunScores, RunsDocument
 
 _Column = Callable[[RunRow], str]
 _FACTS: dict[str, _Column] = {

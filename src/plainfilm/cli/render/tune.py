@@ -9,8 +9,8 @@ from rich.table import Table
 
 from plainfilm.cli.render.evaluate_blocks import print_notes
 from plainfilm.cli.screen import duration
-from plainfilm.schemas.compare import Confirmed, TuneDocument
 from plainfilm.schemas.number_text import limits_text
+from plainfilm.schemas.tune import Confirmed, TuneDocument
 
 
 def print_tune(out: Console, document: TuneDocument) -> None:

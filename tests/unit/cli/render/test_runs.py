@@ -11,8 +11,8 @@ from plainfilm.board.run_list import COLUMNS
 from plainfilm.cli.commands.runs import _COLUMNS
 from plainfilm.cli.render.runs import print_runs
 from plainfilm.cli.screen import Screen
-from plainfilm.schemas.compare import RunRow, RunScores, RunsDocument
 from plainfilm.schemas.evaluate import Metric
+from plainfilm.schemas.run_list import RunRow, RunScores, RunsDocument
 
 
 def scores(value: float) -> RunScores:

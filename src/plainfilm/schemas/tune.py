@@ -1,0 +1,70 @@
+"""The document of `tune`: trials, the best of them, and what fresh seeds confirm."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from plainfilm.schemas.compare import Difference, MeanSd
+from plainfilm.schemas.documents import Document
+from plainfilm.schemas.evaluate import Metric
+
+
+class TuneTrial(BaseModel):
+    """One trial. `select`: AUROC on the select part of valid of the epoch that it keeps, of a pruned one the best so far;
+    None where it failed, which `message` explains. Trial 0 has the file's own values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    number: int
+    status: Literal["done", "pruned", "failed"]
+    params: dict[str, Any]
+    select: float | None
+    epochs: int
+    seconds: float | None
+    run: str | None
+    message: str = ""
+
+
+class TuneBest(BaseModel):
+    """The trial with the highest select AUROC; `calibrate`: its AUROC on the part of valid that it was not chosen on, or,
+    where `apart` is false, on the same images: valid is too small to be parted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    number: int
+    params: dict[str, Any]
+    select: float
+    calibrate: Metric
+    apart: bool
+
+
+class Confirmed(BaseModel):
+    """A config trained again on fresh seeds. `difference`: its calibrate AUROC minus the default's, paired by seed; None
+    for the default itself, which is number 0."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    number: int
+    params: dict[str, Any]
+    seeds: list[int]
+    calibrate: MeanSd
+    difference: Difference | None
+    runs: list[str]
+
+
+class TuneDocument(Document):
+    """`plainfilm tune --json`. `trials` is empty and `best` None after a dry run, whose `estimate_seconds` is for all
+    trainings. `default`: the select AUROC of trial 0. `importance`: share of the select AUROC's variance by key."""
+
+    study: str
+    out: str
+    sampler: str
+    planned: int
+    trials: list[TuneTrial]
+    best: TuneBest | None
+    default: float | None
+    confirmed: list[Confirmed]
+    importance: dict[str, float]
+    estimate_seconds: float | None = None
+    notes: list[str]
+    page: str | None = None
+    next: str = ""
