@@ -76,7 +76,7 @@ def test_test_numbers_saved_by_that_commit_are_shown_without_an_access(grid, eva
     for command in (["evaluate", grid / RUN, "--split", "test"], ["show", grid / RUN]):
         found = json.loads(plainfilm(*command, "--json").stdout)
         assert found["metrics"] == evaluated["test"]["metrics"] and "not known" in found["notes"][-1]
-        printed = plainfilm(*command, "-q").stdout
+        printed = plainfilm(*command).stdout
         assert "AUROC" in printed and printed.count("not known") == 1
     assert before == ((grid / RUN / "test_ledger.jsonl").read_bytes(), (grid / RUN / "metrics.json").read_bytes())
     plainfilm("evaluate", grid / RUN, "--split", "test", "--prevalence", "0.1")  # another question

@@ -106,7 +106,7 @@ for _tag in ("int", "float"):
 
 
 def read_yaml(path: Path, what: str = "config") -> dict[str, Any]:
-    """The mapping in a YAML file; `what` it is called in errors.
+    """The mapping in a YAML file; `what`: its name in errors.
 
     Raises:
         ConfigError: the file is missing, not text, not YAML, not a mapping, or larger, deeper or cleverer than a config.

@@ -40,7 +40,7 @@ class Axis(Section):
         low, high = ends
         if not low < high or (kind == "log" and low <= 0):
             above = ", above 0" if kind == "log" else ""
-            raise ValueError(f"{kind}: found [{low}, {high}]; expected the lower number first{above}")
+            raise ValueError(f"{kind}: found {list(ends)}; expected the lower number first{above}")
 
 
 class ConfirmConfig(Section):

@@ -60,7 +60,7 @@ class ModelSpec:
 
     @property
     def kind(self) -> str:
-        """What a report calls a network of MODELS; of timm's others it is not known."""
+        """The name in a report of a network of MODELS; of timm's others it is not known."""
         return "Vision transformer" if self.patch_px > 1 else "Convolutional network"
 
     @property

@@ -96,7 +96,7 @@ def _histograms(rows: pd.DataFrame, pixels: Any) -> str:
 
 
 def _differing_facts(rows: pd.DataFrame, pixels: Any) -> dict[str, np.ndarray]:
-    """What images can be told apart by without their content, float (n,) by name; not what is the same for all."""
+    """What distinguishes images without their content, float (n,) by name; not what is the same for all."""
     facts = {
         "bytes per pixel": (rows["bytes"] / (rows["width"] * rows["height"])).to_numpy(),
         "width, px": rows["width"].to_numpy(),

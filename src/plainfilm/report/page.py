@@ -105,7 +105,7 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
 
 
 def _outside_claim(people: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Title and text of the filled fields of card.yaml that answer no item."""
+    """Title and text of the filled fields of card.yaml that belong to no item."""
     return [(field.title, people[name]) for name, field in FIELDS.items() if name in people and not field.claim]
 
 

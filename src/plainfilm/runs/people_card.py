@@ -21,7 +21,7 @@ _LONGEST = 1000  # characters of one field
 
 class _PeopleField(NamedTuple):
     """A field: its section of MODEL_CARD.md ('' where it is an item of CLAIM alone), name there, question, and the items
-    of CLAIM 2024 that it answers."""
+    of CLAIM 2024 that it fills."""
 
     section: str
     title: str

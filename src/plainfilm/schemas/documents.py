@@ -257,7 +257,7 @@ class ReportDocument(Document):
 
 
 class CardField(BaseModel):
-    """A field of card.yaml; `claim`: the items of CLAIM 2024 that it answers; `text`: null where it is open."""
+    """A field of card.yaml; `claim`: the items of CLAIM 2024 that it fills; `text`: null where it is open."""
 
     name: str
     in_model_card: bool

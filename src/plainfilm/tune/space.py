@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from plainfilm.base.json_text import parsed_json
 from plainfilm.config import ExperimentConfig
 from plainfilm.config.tune import Axis
 from plainfilm.experiments.grid import config_of
@@ -45,7 +46,9 @@ class Space:
 
     def decode(self, codes: Mapping[str, Any]) -> Values:
         """The values of a full set of codes."""
-        return {key: json.loads(codes[key]) if axis.choice else codes[key] for key, axis in self.axes.items()}
+        return {
+            key: parsed_json(codes[key], "a choice") if axis.choice else codes[key] for key, axis in self.axes.items()
+        }
 
     @property
     def size(self) -> float:

@@ -150,7 +150,7 @@ def _kept(plan: Plan) -> dict[str, Any]:
 
 
 def _as_json(tree: Any) -> Any:
-    return json.loads(json.dumps(tree))
+    return parsed_json(json.dumps(tree), "the study's config")
 
 
 def _flat(tree: Any, path: str = "") -> dict[str, Any]:

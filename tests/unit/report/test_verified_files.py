@@ -239,7 +239,7 @@ def test_show_names_what_an_older_run_lacks(finish):
 
 def test_an_older_run_is_shown_with_one_note_and_can_be_adopted(finish):
     run = finish("one", patients=12)
-    shown = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["show", str(run.root), "-q"])
+    shown = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["show", str(run.root)])
     assert shown.exit_code == 0 and (shown.stdout + shown.stderr).count("older version") == 1
     compared = [note for note in evaluate_notes(run) if "older version" in note]
     assert len(compared) == 1

@@ -179,7 +179,7 @@ def test_a_step_reads_nothing_of_the_device_between_two_readings(late):
             fit_phases(learn, EPOCH, cbs=[RunHistory(), count])
         found[every] = count.in_steps
     assert found[32] == 4  # PlainLosses: one a step, of the Recorder's smoothed loss, which is on the host
-    assert found[1] == 4 * 4  # and the loss twice, the right answers once
+    assert found[1] == 5 * 4  # and the loss twice, the right answers once, the smoothed loss for the progress line
 
 
 def test_the_rate_finder_reads_at_every_step(late, monkeypatch):

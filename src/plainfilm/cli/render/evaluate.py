@@ -1,4 +1,4 @@
-"""Terminal output of train, evaluate and show: of the last two the answer first, everything with -v, one line with -q."""
+"""Terminal output of train, evaluate and show: of the last two the main result first, everything with -v, one line with -q."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def print_train(out: Console, document: TrainDocument) -> None:
 
 
 def print_evaluate(out: Screen, document: EvaluateDocument) -> None:
-    """The answer first: four metrics, the shortcut baseline, what was asked for, the caveats. Everything with -v."""
+    """The main result first: four metrics, the shortcut baseline, what was asked for, the caveats. Everything with -v."""
     if out.brief:
         out.print(_one_line(document))
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-# Cyrillic and Greek letters whose capital looks like a Latin one, or that do so themselves; all as casefold() gives them.
+# Cyrillic and Greek letters whose capital reads as a Latin one, or that do so themselves; all as casefold() gives them.
 # Source: Unicode Technical Standard 39, confusables.
 _LATIN = str.maketrans("авекмнорстухіѕјԁһԛԝαβεζηικμνορτυχ", "abekmhopctyxisjdhqwabezhikmnoptyx")
 
@@ -17,5 +17,5 @@ def folded(label: str) -> str:
 
 
 def lookalike(label: str) -> str:
-    """Equal for labels that are folded() alike, or look so in capitals: Cyrillic and Greek letters as Latin ones."""
+    """Equal for labels that are folded() alike, or read so in capitals: Cyrillic and Greek letters as Latin ones."""
     return folded(label).translate(_LATIN)

@@ -46,10 +46,10 @@ NEARLY_EQUAL = Kind(
     "folders and table", "refused",
     "The classes {first} and {second} differ only in case, spaces, dashes or Unicode form ({here}; {there}). Write both the same way.",
 )  # fmt: skip
-LOOK_ALIKE = Kind(
-    "Two labels look alike, and are written with letters of different scripts: a Cyrillic letter in NORMAL.",
+SAME_READING = Kind(
+    "Two labels read the same, and are written with letters of different scripts: a Cyrillic letter in NORMAL.",
     "folders and table", "noted",
-    "The classes {first} and {second} look alike and are two classes ({here}; {there}). If they are one, write both with the same letters.",
+    "The classes {first} and {second} read the same and are two classes ({here}; {there}). If they are one, write both with the same letters.",
 )  # fmt: skip
 SPACES = Kind(
     "Labels are equal but for spaces around them.",
@@ -137,7 +137,7 @@ ALIKE_PATIENTS = Kind(
 )  # fmt: skip
 
 KINDS = (
-    NEARLY_EQUAL, LOOK_ALIKE, SPACES, MISSING, DROPPED, EQUAL_NUMBERS, MANY_NUMBERS, QUANTITY, SEVERAL, LISTS_OF_ONE, ONE_LABEL,
+    NEARLY_EQUAL, SAME_READING, SPACES, MISSING, DROPPED, EQUAL_NUMBERS, MANY_NUMBERS, QUANTITY, SEVERAL, LISTS_OF_ONE, ONE_LABEL,
     MISSING_PATIENTS, RESTARTED_NAMES, BLANK_PATIENTS, EQUAL_PATIENTS,
     SAME_FORM_PATIENTS, ALIKE_PATIENTS,
 )  # fmt: skip

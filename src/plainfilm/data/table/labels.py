@@ -181,13 +181,13 @@ def _refuse_nearly_equal(found: list[FoundFiles], labels_in: Callable[[str], lis
 
 
 def _lookalikes(found: list[FoundFiles]) -> list[str]:
-    """A note on the first two classes that look alike."""
+    """A note on the first two classes that read the same."""
     first = {file.label: file.relative for file in reversed(found)}
     for names in _spellings(sorted(first), lookalike).values():
         if len(names) > 1:
             one, other = names[:2]
             shown = {"first": _with_code_points(one, others=names), "second": _with_code_points(other, others=names)}
-            return [kinds.LOOK_ALIKE.note(**shown, here=first[one], there=first[other])]
+            return [kinds.SAME_READING.note(**shown, here=first[one], there=first[other])]
     return []
 
 

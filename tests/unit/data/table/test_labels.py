@@ -338,5 +338,5 @@ def test_a_table_whose_rows_are_all_left_out_leaves_none(listed):
 def test_classes_that_look_alike_in_two_scripts_are_noted_once(listed, tmp_path, other, points, table):
     done = check_labels(files("NORMAL", other, "SICK", "SI\u0421K"), DataConfig(), listed if table else tmp_path)
     (note,) = done.notes
-    assert points in note and "look alike and are two classes" in note and "0.png" in note and "1.png" in note
+    assert points in note and "read the same and are two classes" in note and "0.png" in note and "1.png" in note
     assert check_labels(files("\u043d\u043e\u0440\u043c\u0430", "norma"), DataConfig(), listed).notes == ()
