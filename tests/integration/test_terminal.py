@@ -77,7 +77,7 @@ def test_a_terminal_of_80_columns_breaks_no_path_and_nothing_else_goes_past_its_
         "split": f"Data: {place / 'my films'}",
         "lr-find": f"Figure: {place / 'lr' / 'lr_find.png'}",
         "audit": f"Page: {place / 'audit' / 'audit.html'}",
-        "interpret": f"precision_recall_test  {place / 'one' / 'figures' / 'precision_recall_test.png'}",
+        "interpret": f"Figures: {place / 'one' / 'figures'}",
         "report": f"Report: {place / 'one' / 'report.html'}",
     }
     for name, line in named.items():
