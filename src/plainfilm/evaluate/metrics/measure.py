@@ -198,9 +198,10 @@ def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, 
         _mean_precision(ranked, sample, draws, rarer=rarer, seen=seen, level=level)
         for rarer in (float(patients.min()), patients_apart(curves, sample.clusters))
     )
-    above = optimism(found.value, patients, np.array([roc.labels.mean() for roc in curves]))
     # a value from few images is too high on average (0.11 for 0.04), and so are limits around it
-    found = found._replace(low=max(found.low - above, 0.0), high=min(found.high, upper.high))
+    above = optimism(found.value, patients, np.array([roc.labels.mean() for roc in curves]), draws)
+    method = f"{found.method}, lower limit bias-corrected" if above else found.method
+    found = Interval(found.value, max(found.low - above, 0.0), min(found.high, upper.high), method)
     return metric(_noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
 
