@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from markdown_it import MarkdownIt
@@ -17,6 +18,7 @@ from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.model_card import NOT_REPORTED, model_card
 from plainfilm.export.scorer import open_bundle
 from plainfilm.pipeline.report import fill_card
+from plainfilm.recalibrate.new_version import Version, _write_bundle
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.run_manifest import save_hashes, verify
 from plainfilm.schemas.operating import ParentPoint, Recalibration
@@ -70,6 +72,15 @@ def test_a_damaged_bundle_is_named_and_no_parent(run: RunDir, name: str) -> None
     third = export_run(run.root, on_event=lambda kind, data: said.append(data["text"]) if kind == "note" else None)
     assert (Path(third.out).name, third.parent_sha256, parent_of(third.out)) == ("bundle-3", None, None)
     assert [text for text in said if "bundle-2 is damaged" in text] and len(said) == len(set(said))
+
+
+def test_a_recalibrated_bundle_does_not_keep_the_parent_of_its_parent(run: RunDir, tmp_path: Path) -> None:
+    export_run(run.root)
+    fill_card(run.root, ["contact=Jane Doe"])
+    second = Path(export_run(run.root).out)
+    _write_bundle(second, tmp_path / "local", Version(open_bundle(second).card, None, pd.DataFrame()))
+    made = open_bundle(tmp_path / "local").card
+    assert (made.parent_sha256, made.people) == (None, {"contact": "Jane Doe"})
 
 
 def test_equal_texts_give_equal_bundles_elsewhere(run: RunDir, tmp_path: Path) -> None:
