@@ -64,8 +64,8 @@ def export_run(
 ) -> ExportDocument:
     """`plainfilm export`: the bundle of a run, at `out` (default: bundle/ in the run); a name ending in .zip makes one file.
 
-    Where the run holds a bundle and its card.yaml has changed since, the next is bundle-2/, which names it as its parent.
-    A damaged one is left where it is, said, and no parent.
+    Where the run holds a bundle and its card.yaml has changed since, the next is bundle-2/, which names it as its parent
+    unless it is damaged, which is said.
 
     No test image is read: ONNX is compared with torch on valid images.
 
