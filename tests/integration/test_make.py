@@ -82,7 +82,7 @@ def test_the_newest_finished_run_is_taken_the_demos_too(place: Path):
     assert make(place, "report")[0] == [["report", "runs/a new run"]]
 
 
-def test_without_a_run_it_says_where_it_looked(place: Path):
+def test_without_a_run_it_says_which_folder_it_searched(place: Path):
     words, said = make(place, "evaluate", code=2)
     assert words == [] and "No finished run in runs/*/ or runs/*/*/" in said and "make evaluate RUN=runs/NAME" in said
 

@@ -286,7 +286,7 @@ def test_saved_ood_scores_follow_the_limit_of_the_gate(place):
 
 
 def test_scores_of_test_at_the_new_point_need_an_access_of_the_version(place):
-    """The version has its parent's access and rescored test scores; figures of these would be a look that nobody counts."""
+    """The version has its parent's access and rescored test scores; figures of these would be an access that nobody counts."""
     plainfilm("evaluate", place / "run", "--split", "test")
     _, out = recalibrated(place, "tested")
     ledger = (out / "test_ledger.jsonl").read_bytes()

@@ -41,7 +41,7 @@ def facts_by_pillow(path: str) -> dict[str, int]:
         return {"channels": len(image.getbands()), "quantisation": sum(sum(table) for table in tables.values())}
 
 
-def test_the_original_files_tell_the_class_without_a_look_at_the_picture(originals):
+def test_the_original_files_give_the_class_away_without_their_pixels(originals):
     rows = grouped(build_table(originals, DataConfig()).rows, wide=True)
     told = pd.DataFrame([facts_by_pillow(path) for path in rows["path"]], index=rows.index)
     rows = rows.assign(channels=told["channels"], quantisation=told["quantisation"])

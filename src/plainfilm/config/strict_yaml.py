@@ -20,6 +20,7 @@ _LARGEST = 1024 * 1024  # bytes; the largest experiment of ours has 4,000
 _DEEPEST = 20
 _DIGITS = 20  # a 64-bit integer and its sign
 _TEXT = "tag:yaml.org,2002:str"
+_MEND = "Correct or delete it."
 _EVENTS = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # it is asked for events only
 _T = TypeVar("_T")
 
@@ -117,16 +118,18 @@ def read_yaml(path: Path, what: str = "config") -> dict[str, Any]:
         raise ConfigError(f"The {what} {path} does not exist. Give the path of a YAML file.") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigError(f"The {what} {path} cannot be read ({why}). Give the path of a YAML file.") from None
+        raise ConfigError(f"The {what} {path} cannot be read ({why}). {_hint(what)}") from None
     return parsed_yaml(data, path, what)
 
 
 def parsed_yaml(data: bytes, path: Path, what: str = "config") -> dict[str, Any]:
-    """The mapping in the bytes of a YAML file; raises as read_yaml(), which names `path`."""
+    """The mapping in the bytes of a YAML file; raises as read_yaml(), which names `path`. An empty card has no fields."""
     raw = _made(data, path, what, lambda text: yaml.load(text, Loader=_StrictLoader))  # noqa: S506 - it is a SafeLoader
+    if raw is None and what != "config":
+        return {}  # nothing but comments: no field is filled
     if not isinstance(raw, dict):
-        expected = "sections such as 'train:'" if what == "config" else "fields, NAME: 'TEXT'"
-        raise ConfigError(f"The {what} {path} holds {type(raw).__name__}; expected {expected}.")
+        expected = "sections such as 'train:'." if what == "config" else f"fields, NAME: 'TEXT'. {_MEND}"
+        raise ConfigError(f"The {what} {path} holds {type(raw).__name__}; expected {expected}")
     return raw
 
 
@@ -140,13 +143,17 @@ def yaml_texts(data: bytes, path: Path) -> dict[str, str]:
 
 def _made(data: bytes, path: Path, what: str, make: Callable[[str], _T]) -> _T:
     if len(data) > _LARGEST:
-        raise ConfigError(f"The {what} {path} is larger than {_LARGEST:,} bytes. Give the path of a YAML file.")
+        raise ConfigError(f"The {what} {path} is larger than {_LARGEST:,} bytes. {_hint(what)}")
     try:
         return make(data.decode("utf-8"))
     except UnicodeDecodeError:
-        raise ConfigError(f"The {what} {path} is not UTF-8 text. Give the path of a YAML file.") from None
+        raise ConfigError(f"The {what} {path} is not UTF-8 text. {_hint(what)}") from None
     except yaml.YAMLError as error:
         raise _refusal(path, error, what) from None
+
+
+def _hint(what: str) -> str:
+    return "Give the path of a YAML file." if what == "config" else _MEND
 
 
 def _texts(events: Iterable[yaml.Event]) -> dict[str, str]:
@@ -180,9 +187,10 @@ def _is_null(event: yaml.ScalarEvent) -> bool:
 def _refusal(path: Path, error: yaml.YAMLError, what: str) -> ConfigError:
     where = getattr(error, "problem_mark", None)
     line = f" at line {where.line + 1}" if where else ""
+    end = "" if what == "config" else f" {_MEND}"
     if isinstance(error, _RefusedError):
-        return ConfigError(f"The {what} {path} is not valid YAML for plainfilm{line}: {error.what}.")
-    compare = "Compare it with experiments/phantom.yaml." if what == "config" else "Put each text between quotes."
+        return ConfigError(f"The {what} {path} is not valid YAML for plainfilm{line}: {error.what}.{end}")
+    compare = "Compare it with experiments/phantom.yaml." if what == "config" else f"Put each text between quotes.{end}"
     return ConfigError(f"The {what} {path} is not valid YAML{line}. {compare}")
 
 

@@ -11,7 +11,8 @@ from plainfilm.config.gpu import GpuConfig
 from plainfilm.config.keys import DECODES, LEARNS, READS, Option, Section, key
 
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
-_MOST_EPOCHS = 100_000  # a slip of the hand: at a second an epoch this is more than a day
+# Above it a number is a slip of the hand: at a second an epoch it is 12 days. --max-minutes ends a run at fewer.
+_MOST_EPOCHS = 1_000_000
 
 
 class Phase(Section):

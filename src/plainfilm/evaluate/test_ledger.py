@@ -15,7 +15,7 @@ from plainfilm.evaluate.shared_ledgers import SharedAccesses, share_accesses
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.trial import refuse_test_of_trial
-from plainfilm.runs.verified_files import refuse_other_files
+from plainfilm.runs.verified_files import accessed_as_it_is, refuse_other_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,10 +115,15 @@ def accesses_to(accesses: list[dict[str, Any]], seal: str) -> list[dict[str, Any
 def no_test_access(run: RunDir, card: Card) -> str:
     """Why scores of test are not shown: no access at the operating point of the card is recorded; '' where one is.
 
-    A recalibrated version has its parent's accesses in its ledger: it needs one of its own. Raises as count_accesses().
+    A recalibrated version has its parent's accesses in its ledger: it needs one of its own. Where its card does not count
+    them, that is one that recorded this card. Raises as count_accesses().
     """
     before = card.recalibration.test_accesses if card.recalibration else 0
-    if count_accesses(run, card.seal)[0] > before:
+    own = count_accesses(run, card.seal)[0]
+    if before is None and card.seal is not None:
+        listed = accesses_to(accesses_before(run, card.seal), card.seal)
+        own = sum(accessed_as_it_is(run, access) for access in listed)
+    if own > (before or 0):
         return ""
     whose = " at its recalibrated operating point" if card.recalibration else ""
     return (

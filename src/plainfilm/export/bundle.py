@@ -37,6 +37,7 @@ from plainfilm.evaluate.shift.external_set import PREFIX
 from plainfilm.evaluate.test_ledger import count_accesses, no_test_access
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, opened, pack, with_manifest
+from plainfilm.export.manifest import verify as verify_bundle
 from plainfilm.export.model_card import model_card
 from plainfilm.export.network import remember
 from plainfilm.models.from_card import kept_network
@@ -63,7 +64,8 @@ def export_run(
 ) -> ExportDocument:
     """`plainfilm export`: the bundle of a run, at `out` (default: bundle/ in the run); a name ending in .zip makes one file.
 
-    Where the run holds a bundle and its card.yaml has changed since, the next is bundle-2/, which names it as its parent.
+    Where the run holds a bundle and its card.yaml has changed since, the next is bundle-2/, which names it as its parent
+    unless it is damaged, which is said.
 
     No test image is read: ONNX is compared with torch on valid images.
 
@@ -75,7 +77,7 @@ def export_run(
     """
     run = RunDir.open(root)
     people = read_people_card(run)
-    before = _version_before(run, people)
+    before = _version_before(run, people, on_event)
     out = (out or before.next).absolute()
     if out.exists():
         raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
@@ -127,7 +129,7 @@ class _Before(NamedTuple):
     next: Path
 
 
-def _version_before(run: RunDir, people: dict[str, str]) -> _Before:
+def _version_before(run: RunDir, people: dict[str, str], on_event: EventCallback) -> _Before:
     """Equal texts give equal bundles: one that says the same is no new version, and its parent is that of the next."""
     newest, number = run.bundle, 1
     while (following := run.root / f"{run.bundle.name}-{number + 1}").exists():
@@ -136,9 +138,14 @@ def _version_before(run: RunDir, people: dict[str, str]) -> _Before:
         return _Before(None, run.bundle)
     try:
         with opened(newest) as source:
-            manifest, said = source.read(MANIFEST), json_model(BundleCard, source.read(CARD), CARD)
+            manifest, kept = source.read(MANIFEST), verify_bundle(source, frozenset({CARD}))[0]
+        said = json_model(BundleCard, kept[CARD], CARD)
     except (BundleError, ValueError):  # edited or damaged, so that nothing can be said of it
-        return _Before(None, run.bundle)
+        text = (
+            f"The bundle {newest} is damaged, edited or of another version, so it is not named as the version before."
+        )
+        on_event("note", {"text": text})
+        return _Before(None, following)
     if said.people == people:
         return _Before(said.parent_sha256, newest)
     return _Before(hashlib.sha256(manifest).hexdigest(), following)

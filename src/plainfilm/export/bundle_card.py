@@ -130,12 +130,15 @@ class BundleCard(Card):
         return DecodeSpec(**found.model_dump())
 
     def front_matter(self) -> str:
-        """The metadata that Hugging Face reads at the head of a model card; numbers are of the saved test alone."""
+        """The metadata that Hugging Face reads at the head of a model card; numbers are of the saved test alone.
+
+        A recalibrated bundle has none: it holds its parent's test scores, at another threshold and scaling.
+        """
         found: dict[str, object] = {
             **_licence(self.people.get("licence", "")), "library_name": "plainfilm", "pipeline_tag": "image-classification",
             "tags": ["image-classification", "medical-imaging", "research-only", "onnx", self.model.name],
         }  # fmt: skip
-        if "test" in self.metrics:
+        if "test" in self.metrics and self.recalibration is None:
             found["model-index"] = [{"name": f"plainfilm {self.model.name}", "results": [_result(self)]}]
         return f"---\n{dump_yaml(found)}---\n"
 

@@ -5,6 +5,7 @@ It begins with the metadata that model hubs read. Headings follow Mitchell et al
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from plainfilm.base.listing import LISTED, both_ends, some
@@ -51,6 +52,7 @@ def model_card(card: BundleCard) -> str:
 def _plain(text: str, limit: int = 120) -> str:
     """Foreign text, such as a class name, escaped so that Markdown and HTML show it literally."""
     seen = "".join(f"\\{c}" if c in "\\`*_[]|~$@" else c for c in visible(text[:limit])).replace("://", ":\\/\\/")
+    seen = re.sub(r"(www)\.", r"\1\\.", seen, flags=re.IGNORECASE)  # GitHub makes links of both, without a bracket
     seen = seen.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"\\{seen}" if seen[:1] in tuple("#+-=.") else seen
 

@@ -124,7 +124,7 @@ def _of_training(cfg: ExperimentConfig, ready: Prepared) -> dict[str, Remark]:
         "train.lr": Remark(),
         "train.seed": Remark(),
         "train.augment": Remark(
-            "random changes of train images, mild as radiographs bear them", tuple(("natural", note) for note in coloured)
+            "random changes of train images, mild enough for radiographs", tuple(("natural", note) for note in coloured)
         ),
         "train.balance": Remark(
             f"the largest class has {sizes[-1] / sizes[0]:.1f} times the images of the smallest; auto samples evenly, costs calibration"

@@ -159,7 +159,8 @@ def _save_valid(made: FinishedRun) -> None:
 def _write_bundle(path: Path, place: Path, version: Version) -> list[str]:
     with opened(path) as source:
         files, _ = verify(source, keep=frozenset(source.names) - {MANIFEST})
-    card = BundleCard.model_validate(version.card.model_dump())
+    # the parent's parent said something else about another operating point; `recalibration` names this version's
+    card = BundleCard.model_validate({**version.card.model_dump(), "parent_sha256": None})
     files[CARD] = dump_json(card.model_dump(mode="json")).encode()
     files[MODEL_CARD] = model_card(card).encode()
     if version.gate is not None:

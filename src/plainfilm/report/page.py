@@ -57,7 +57,8 @@ def write_report(found: ReportedRun, path: Path, *, names: bool) -> ReportDocume
     return ReportDocument(
         run=str(found.run.root), out=str(path), split=found.split, bytes=len(html.encode("utf-8")), names=names,
         sections=re.findall(r'<section id="([a-z]+)"', html), caveats=[f"{c.title}: {c.text}" for c in listed if c.on_top],
-        claim_reported=len(filled), claim_not_reported=len(missing), card_open=len(open_fields(found.people)),
+        claim_reported=len(filled), claim_by_people=sum(not item.text for item in filled),
+        claim_not_reported=len(missing), card_open=len(open_fields(found.people)),
     )  # fmt: skip
 
 

@@ -73,6 +73,12 @@ def files_at_access(run: RunDir, split: str, scores: str | None) -> dict[str, An
     return {IN_LEDGER: {**kept, name: found}}
 
 
+def accessed_as_it_is(run: RunDir, access: _Access) -> bool:
+    """Whether an access recorded the card that the run has; one of its parent, and one that recorded none, did not."""
+    card = name_of(run, run.card)
+    return access.get(IN_LEDGER, {}).get(card) in (read_manifest(run) or {}).get(card, [])
+
+
 def refuse_other_files(run: RunDir, accesses: Sequence[_Access]) -> None:
     """Refuse inputs and scores that are not those of the accesses: then the manifest was written again, or mixed up.
 

@@ -241,8 +241,8 @@ class EvaluateDocument(Document, HasShortcutBaseline):
 
 
 class ReportDocument(Document):
-    """`plainfilm report --json`; `split`: the split shown on the first screen; CLAIM items are those of 2024; `card_open`: fields of
-    card.yaml without a text."""
+    """`plainfilm report --json`; `split`: the split shown on the first screen; CLAIM items are those of 2024;
+    `claim_by_people`: those of `claim_reported` that card.yaml alone fills; `card_open`: its fields without a text."""
 
     run: str
     out: str
@@ -252,6 +252,7 @@ class ReportDocument(Document):
     sections: list[str]
     caveats: list[str]
     claim_reported: int
+    claim_by_people: int = 0
     claim_not_reported: int
     card_open: int = 0
 

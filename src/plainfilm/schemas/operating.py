@@ -65,7 +65,8 @@ class Recalibration(BaseModel):
     fitted_patients: those that the numbers come from. fingerprint: SHA-256 of their sorted (file hash, label).
     parent_sha256: of the parent's card.json. prevalence: the share that was given. before, after: metrics of the local
     images that were not fitted, or, with `cross_fitted`, of all of them, each by the half without them. test_accesses:
-    in the ledger that the version of a run begins with; they were at operating points before this one.
+    in the ledger that the version of a run begins with; they were at operating points before this one; None: nobody counted
+    them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +83,6 @@ class Recalibration(BaseModel):
     slope: float | None = None
     cross_fitted: bool = False
     prevalence: float | None = None
-    test_accesses: int = 0
+    test_accesses: int | None = None
     before: dict[str, Metric] = {}
     after: dict[str, Metric] = {}

@@ -232,7 +232,7 @@ def test_curves_of_chosen_runs_lie_over_each_other(save_run: SaveRun, open_board
     assert 'data-every="30"' in page and "http-equiv" not in page
 
 
-def test_a_page_with_a_living_run_looks_again_soon_also_without_script(save_run: SaveRun, open_board: Open):
+def test_a_page_with_a_living_run_reloads_soon_also_without_script(save_run: SaveRun, open_board: Open):
     run = save_run("going", status="running")
     write_history(run, 0.5)
     client = open_board(run.root.parent)

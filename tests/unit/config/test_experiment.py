@@ -414,11 +414,11 @@ def test_the_sandbox_is_on_or_off_as_yaml_writes_it(tmp_path: Path, written: str
 
 
 def test_epochs_have_a_bound():
-    assert load_config(options={"train.epochs": 100_000}).train.phases[0].epochs == 100_000
-    for options in ({"train.epochs": 999_999_999_999}, {"train.freeze_epochs": 100_001}):
+    assert load_config(options={"train.epochs": 1_000_000}).train.phases[0].epochs == 1_000_000
+    for options in ({"train.epochs": 999_999_999_999}, {"train.freeze_epochs": 1_000_001}):
         with pytest.raises(ConfigError) as error:
             load_config(options=options)
-        assert "less than or equal to 100000" in str(error.value) and "\n" not in str(error.value)
+        assert "less than or equal to 1000000" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_gpu_keys_on_another_device_are_one_note():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from plainfilm.errors import SealError
 from plainfilm.evaluate.access_chain import append
 from plainfilm.evaluate.test_ledger import (
     _read_ledger,
+    accesses_before,
     check_before_access,
     count_accesses,
     no_test_access,
@@ -17,6 +19,7 @@ from plainfilm.evaluate.test_ledger import (
     seal_of,
 )
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import save_hashes
 
 ROWS = pd.DataFrame({"sha256": ["aa", "bb", "cc"], "label": ["A", "B", "A"], "path": ["1", "2", "3"]})
 
@@ -64,6 +67,18 @@ def test_accesses_of_the_parent_are_counted_and_show_no_scores_of_a_recalibrated
     assert not no_test_access(run, card(1)) and count_accesses(run, seal_of(ROWS)) == (2, 2)
 
 
+def test_where_a_version_does_not_count_its_parents_accesses_one_that_records_its_card_is_its_own(run):
+    card = SimpleNamespace(seal=seal_of(ROWS), recalibration=SimpleNamespace(test_accesses=None))
+    run.card.write_text('{"recalibration": {}}', encoding="utf-8")
+    assert no_test_access(run, card)
+    own = hashlib.sha256(run.card.read_bytes()).hexdigest()
+    save_hashes(run, {"card.json": own})
+    recorded = ({}, {"run_files": {"card.json": "a" * 64}}, {"run_files": {"card.json": own}})
+    for files, shown in zip(recorded, (False, False, True), strict=True):  # two of its parent, then its own
+        record_access(run, card.seal, accesses_before(run, card.seal), {"model_sha256": "m", **files})
+        assert (not no_test_access(run, card)) == shown
+
+
 def edit(lines):
     lines[1] = lines[1].replace('"model_sha256": "m"', '"model_sha256": "n"')
     return lines
@@ -71,8 +86,6 @@ def edit(lines):
 
 def with_new_hash(lines):
     """The first line edited and its own hash made right again; the second still names the old one."""
-    import hashlib
-
     first = json.loads(lines[0])
     first["model_sha256"] = "n"
     body = {k: v for k, v in first.items() if k != "hash"}

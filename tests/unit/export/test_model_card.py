@@ -108,6 +108,7 @@ def test_plain_text_is_no_markup():
     assert _plain("<script>&") == "&lt;script&gt;&amp;"
     assert _plain("line\nend\u202e") == "line\\\\nend\\\\u202e"
     assert _plain("see http://x") == "see http:\\/\\/x"
+    assert _plain("see www.x.org, WWW.y") == "see www\\.x.org, WWW\\.y"  # GitHub links what begins with www.
     assert _plain("AUROC 0.980 [0.973, 0.986]") == "AUROC 0.980 \\[0.973, 0.986\\]"
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from markdown_it import MarkdownIt
@@ -17,8 +18,10 @@ from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.model_card import NOT_REPORTED, model_card
 from plainfilm.export.scorer import open_bundle
 from plainfilm.pipeline.report import fill_card
+from plainfilm.recalibrate.new_version import Version, _write_bundle
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.run_manifest import save_hashes, verify
+from plainfilm.schemas.operating import ParentPoint, Recalibration
 from plainfilm.serve.markdown import as_html
 
 FORGED = [
@@ -52,6 +55,32 @@ def test_a_changed_card_makes_a_new_version_that_names_its_parent(run: RunDir) -
     assert open_bundle(Path(first.out)).card.people == {}
     with pytest.raises(OccupiedError, match="bundle-2 exists"):
         export_run(run.root)
+
+
+@pytest.mark.parametrize("name", ["card.json", "MANIFEST.json", "model.safetensors"])
+def test_a_damaged_bundle_is_named_and_no_parent(run: RunDir, name: str) -> None:
+    export_run(run.root)
+    fill_card(run.root, ["contact=Jane Doe"])
+    second = Path(export_run(run.root).out)
+    if name == "card.json":  # an edit by which it would say what the run's card.yaml says now
+        edited = (second / name).read_text().replace("Jane Doe", "John Doe")
+        (second / name).write_text(edited)
+    else:
+        (second / name).write_bytes(b"{}")
+    fill_card(run.root, ["contact=John Doe"])
+    said: list[str] = []
+    third = export_run(run.root, on_event=lambda kind, data: said.append(data["text"]) if kind == "note" else None)
+    assert (Path(third.out).name, third.parent_sha256, parent_of(third.out)) == ("bundle-3", None, None)
+    assert [text for text in said if "bundle-2 is damaged" in text] and len(said) == len(set(said))
+
+
+def test_a_recalibrated_bundle_does_not_keep_the_parent_of_its_parent(run: RunDir, tmp_path: Path) -> None:
+    export_run(run.root)
+    fill_card(run.root, ["contact=Jane Doe"])
+    second = Path(export_run(run.root).out)
+    _write_bundle(second, tmp_path / "local", Version(open_bundle(second).card, None, pd.DataFrame()))
+    made = open_bundle(tmp_path / "local").card
+    assert (made.parent_sha256, made.people) == (None, {"contact": "Jane Doe"})
 
 
 def test_equal_texts_give_equal_bundles_elsewhere(run: RunDir, tmp_path: Path) -> None:
@@ -112,6 +141,12 @@ def test_the_metadata_is_what_a_hub_reads(exported: tuple[RunDir, Path]) -> None
     assert found["roc_auc"] == round(scores.metrics["auroc"].value, 4)
     assert set(found) == {"roc_auc", "accuracy", "recall", "specificity"}
     assert all(one.dataset_name.startswith("LEAKY SPLIT: ") for one in data.eval_results)
+    moved = Recalibration(
+        method="intercept", date="2026-01-01", parent_sha256="0" * 64, parent=ParentPoint(temperature=1, threshold=0.5),
+        images=9, patients=9, fitted_images=9, fitted_patients=9, fingerprint="0" * 64,
+    )  # fmt: skip
+    elsewhere = hub.ModelCard(model_card(tested.model_copy(update={"recalibration": moved}))).data
+    assert elsewhere.eval_results is None and elsewhere.license == "mit"  # its test scores are those of its parent
     own = yaml.safe_load(card.model_copy(update={"people": {"licence": "ask us"}}).front_matter().strip("-\n"))
     assert (own["license"], own["license_name"]) == ("other", "ask us")
 

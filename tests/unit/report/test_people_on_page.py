@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
+from plainfilm.cli import app
 from plainfilm.pipeline.report import fill_card, report_run
 from plainfilm.report.claim import claim_items
 from plainfilm.report.run_data import read_reported_run
@@ -19,6 +22,11 @@ def test_items_filled_by_people_are_reported_as_theirs(finish):
     fill_card(run.root, ["limits=<b>few</b> children", "contact=Jane Doe", "intended_use=teaching"])
     after = report_run(run.root)
     assert (after.claim_reported, after.claim_not_reported) == (before.claim_reported + 2, before.claim_not_reported - 2)  # fmt: skip
+    assert (before.claim_by_people, after.claim_by_people) == (0, 2)
+    said = CliRunner().invoke(app, ["report", str(run.root)])
+    assert said.exit_code == 0, said.stderr
+    found = re.search(r"CLAIM 2024: (\d+) items from the run, (\d+) by people alone, (\d+) NOT REPORTED", said.stdout)
+    assert found and tuple(map(int, found.groups())) == (before.claim_reported, 2, after.claim_not_reported)
     assert after.card_open == len(FIELDS) - 3
     html = run.report.read_text(encoding="utf-8")
     assert "<b>By people, not checked:</b> <bdi>&lt;b&gt;few&lt;/b&gt; children</bdi>" in html

@@ -87,9 +87,10 @@ def test_a_setting_that_is_none_is_refused_and_nothing_is_written(run: RunDir, s
         ("sample_size: 300\n", "sample_size holds 300; expected text, in quotes"),
         ("contact: [a]\n", "contact holds"),
         ("contact: {a: b}\n", "contact holds"),
-        ("- contact\n", "holds list; expected fields"),
-        ("contact: &a x\n", "anchor"),
-        ("contact: a: b\n", "is not valid YAML at line 1. Put each text between quotes."),
+        ("- contact\n", "holds list; expected fields, NAME: 'TEXT'. Correct or delete it."),
+        ("contact: &a x\n", "anchor or alias 'a'; write the value out. Correct or delete it."),
+        ("contact: a: b\n", "is not valid YAML at line 1. Put each text between quotes. Correct or delete it."),
+        ("#" * 1_100_000, "bytes. Correct or delete it."),
         (f"contact: {'x' * 1001}\n", "1,001 characters"),
     ],
 )
@@ -98,6 +99,14 @@ def test_what_is_no_card_is_refused_in_one_line(run: RunDir, text: str, said: st
     with pytest.raises((DataError, ConfigError)) as refused:
         read_people_card(run)
     assert said in str(refused.value) and "\n" not in str(refused.value) and "config" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# contact: Jane Doe\n", "---\n"])
+def test_an_empty_card_has_open_fields_and_is_filled(run: RunDir, text: str) -> None:
+    run.people_card.write_text(text, encoding="utf-8")
+    assert read_people_card(run) == {}
+    card(run, "--set", "contact=Jane Doe")
+    assert read_people_card(run) == {"contact": "Jane Doe"}
 
 
 @settings(deadline=None)  # a busy machine is not an error

@@ -84,9 +84,10 @@ def _print_lr_find(out: Console, document: LrFindDocument) -> None:
 def _print_report(out: Console, document: ReportDocument) -> None:
     for caveat in document.caveats:
         out.print(f"- {caveat}")
+    people = f"{document.claim_by_people} by people alone, " if document.claim_by_people else ""
     out.print(
-        f"CLAIM 2024: {document.claim_reported} items from the run, {document.claim_not_reported} NOT REPORTED; "
-        f"{size_text(document.bytes)}"
+        f"CLAIM 2024: {document.claim_reported - document.claim_by_people} items from the run, {people}"
+        f"{document.claim_not_reported} NOT REPORTED; {size_text(document.bytes)}"
     )
     if document.card_open:
         out.print(f"card.yaml: {document.card_open} fields are open; plainfilm card lists them.")

@@ -32,9 +32,9 @@ _Way = Literal["here", "apart", "alone"]
 _LIMITS = ChildLimits()  # for 64 megapixels
 _QUICK = ChildLimits(seconds=1.0)  # an image of 16 million pixels takes about 0.3 s
 _AT_ONCE = 1.0  # seconds
-# Of formats whose header says the size at once. Honest files take at most 0.06 s for a megapixel (a progressive JPEG of
-# noise), mostly 0.02: twenty times less at one megapixel. 64 have what any file has.
-_CPU_FLOOR = 1.25  # seconds
+# Of formats whose header says the size at once. Honest files take at most 0.08 s for a megapixel (a lossy WebP of noise;
+# a progressive JPEG of noise 0.06), mostly 0.02; the rest is for slow machines.
+_CPU_FLOOR, _CPU_EACH = 1.25, 0.1  # seconds; for a megapixel
 _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
 _ALONE = threading.RLock()  # one costly file at a time, as in decode()
 _READ_ALONE = MOST_BYTES  # larger files are costly whatever they hold
@@ -228,12 +228,12 @@ def _limits(megapixels: int) -> ChildLimits:
 
 
 def _cpu_seconds(data: bytes, limits: ChildLimits) -> float:
-    """Processor time of an image: a floor and so much for each pixel that its header states, at most that of `limits`."""
+    """Processor time of an image: a floor and so much for each pixel that its header states, of those that are admitted."""
     if is_coded_dicom(data):
         return limits.cpu_seconds + len(data) / _CODED_BYTES_A_SECOND
     pixels = stated_pixels(data)
-    each = (_LIMITS.cpu_seconds - _CPU_FLOOR) / (MEGAPIXELS * 1_000_000)
-    return limits.cpu_seconds if pixels is None else min(limits.cpu_seconds, _CPU_FLOOR + each * pixels)
+    most = MEGAPIXELS * limits.cpu_seconds / _LIMITS.cpu_seconds
+    return limits.cpu_seconds if pixels is None else _CPU_FLOOR + _CPU_EACH * min(pixels / 1_000_000, most)
 
 
 def _reply(asked: dict[str, Any], data: bytes, limits: ChildLimits, way: _Way) -> tuple[dict[str, Any], bytes]:

@@ -188,8 +188,7 @@ def auroc_metric(classes: Sequence[int], sample: Sample, level: float) -> Metric
 
 def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, level: float) -> Metric:
     """Average precision, one-vs-rest, averaged over the classes present; `draws` (n_boot,), None: too many to draw."""
-    ranked = _rankable(classes, sample)
-    if not ranked:
+    if not (ranked := _rankable(classes, sample)):
         return missing(REASONS["auprc"], sample, sample.everyone)
     curves = [sample.curve(c) for c in ranked]
     seen = misplaced_patients(curves, sample.clusters)
@@ -198,9 +197,10 @@ def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, 
         _mean_precision(ranked, sample, draws, rarer=rarer, seen=seen, level=level)
         for rarer in (float(patients.min()), patients_apart(curves, sample.clusters))
     )
-    above = optimism(found.value, patients, np.array([roc.labels.mean() for roc in curves]))
     # a value from few images is too high on average (0.11 for 0.04), and so are limits around it
-    found = found._replace(low=max(found.low - above, 0.0), high=min(found.high, upper.high))
+    above = optimism(found.value, patients, np.array([roc.labels.mean() for roc in curves]), draws)
+    method = found.method + ", lower limit bias-corrected" * bool(above)
+    found = Interval(found.value, max(found.low - above, 0.0), min(found.high, upper.high), method)
     return metric(_noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
 

@@ -37,16 +37,22 @@ def average_precision(scores: Floats, labels: Bools) -> Precision:
     return value, errors
 
 
-def optimism(value: float, positives: Floats, shares: Floats) -> float:
-    """How much too high the mean of average precisions is on average because the images are few, 0..1.
+def optimism(value: float, positives: Floats, shares: Floats, draws: Floats | None = None) -> float:
+    """How much too high the mean of average precisions is on average because the images are few, 0..1, at least.
 
     The average precision of scores without skill is expected to be the share of the class only for many images; of R
     positives among N it is ((R - 1) / (N - 1) (N - H_N) + H_N) / N, H_N the harmonic number: 0.138 instead of 0.1 for 10
     of 100. Perfect scores have no such bias; between the two it is taken as linear in the value. Without it the lower
     limits of 10 classes x 10 images without skill were above the true value in 24 % of 100 sets, with it in none of 60.
 
+    That is exact without skill and too little with it, so that the bias of the bootstrap is taken where it is larger.
+    That too is a half or a third of the true bias: 0.037 of 0.094 for 5 positives of 100 at d' = 1, 0.039 of 0.108 for 3
+    of 300 at d' = 2. Lower limits above the true value, in 600 sets each, nominal 2.5 %: 3.7 % and 1.0 %; 10 of 100 at
+    d' = 1 2.8 %; 3 of 300 at d' = 1 3.3 %; 2 of 200 5.8 % at d' = 1, 8.7 % at d' = 2.
+
     Args:
         value: the mean. positives: independent images (patients) behind each class, float (k,). shares: of all images.
+        draws: of the mean, by the bootstrap, NaN left out.
     Source: Bestgen, Prague Bull Math Linguist 2015;103:131 (the expectation).
     """
     from scipy.special import digamma
@@ -54,9 +60,11 @@ def optimism(value: float, positives: Floats, shares: Floats) -> float:
     n = np.maximum(positives / shares, 2.0)
     harmonic = digamma(n + 1) + np.euler_gamma
     chance = float(np.mean(((np.maximum(positives, 1) - 1) / (n - 1) * (n - harmonic) + harmonic) / n))
+    drawn = draws[np.isfinite(draws)] if draws is not None else np.empty(0)
+    least = max(float(drawn.mean()) - value, 0.0) if len(drawn) else 0.0
     if chance >= 1:
-        return 0.0
-    return max(chance - float(np.mean(shares)), 0.0) * min(max((1 - value) / (1 - chance), 0.0), 1.0)
+        return least
+    return max(least, (chance - float(np.mean(shares))) * min(max((1 - value) / (1 - chance), 0.0), 1.0))
 
 
 def linearised_mean(

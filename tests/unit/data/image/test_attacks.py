@@ -307,14 +307,15 @@ def test_the_pixels_that_a_header_states() -> None:
     assert stated_pixels(TIFF) is None is stated_pixels(dicom())
 
 
-def test_time_grows_with_the_pixels_and_is_what_it_was_at_64_million() -> None:
+def test_time_grows_with_the_pixels_up_to_64_million() -> None:
     def png(side: int) -> bytes:
         return PNG[:16] + struct.pack(">II", side, side) + PNG[24:]
 
     usual = sandbox._LIMITS
     assert sandbox._cpu_seconds(png(24), usual) == pytest.approx(1.25, abs=0.01)
-    assert sandbox._cpu_seconds(png(4000), usual) == pytest.approx(1.25 + 16 * 3.25 / 64)
-    assert sandbox._cpu_seconds(png(8000), usual) == sandbox._cpu_seconds(png(60_000), usual) == 4.5
+    assert sandbox._cpu_seconds(png(4000), usual) == pytest.approx(1.25 + 1.6)
+    assert sandbox._cpu_seconds(png(8000), usual) == sandbox._cpu_seconds(png(60_000), usual) == 1.25 + 6.4
+    assert sandbox._cpu_seconds(png(60_000), sandbox._limits(128)) == 1.25 + 12.8
     assert sandbox._cpu_seconds(TIFF, usual) == sandbox._cpu_seconds(dicom(), usual) == 4.5
     assert sandbox._cpu_seconds(dicom(syntax=JPEG_2000) + bytes(10**6), usual) == pytest.approx(5, abs=0.01)
 

@@ -469,11 +469,11 @@ def test_the_interval_of_an_average_precision_is_that_of_its_draws():
               "seen": auroc_interval.misplaced_patients([roc], sample.clusters)}  # fmt: skip
     expected = intervals.drawn_mean(auprc(p, y == 1), draws, level=0.9, **limits)
     found = score(p, y, clusters=ids, n_boot=80, seed=3, level=0.9)["auprc"]
-    above = optimism(expected.value, np.array([limits["rarer"]]), np.array([np.mean(y)]))
+    above = optimism(expected.value, np.array([limits["rarer"]]), np.array([np.mean(y)]), draws)
     assert (found.value, found.ci_low, found.ci_high) == pytest.approx(
         (expected.value, max(expected.low - above, 0), expected.high)
     )
-    assert found.method == "bootstrap/patients (logit)"
+    assert found.method == "bootstrap/patients (logit), lower limit bias-corrected"
 
 
 def test_the_interval_of_a_correlation_rests_on_the_patients_with_an_error_and_of_the_rarer_class():
@@ -633,11 +633,14 @@ def test_areas_of_more_classes_have_the_interval_of_their_mean_and_name_who_is_l
         for rarer in (min(patients), 9 / sum(1 / n for n in patients))
     )
     shares = np.array([(sample.targs == c).mean() for c in range(3)])
-    above = optimism(low.value, np.array(patients), shares)
+    above = optimism(low.value, np.array(patients), shares, draws)
     assert above > 0
     assert (found["auprc"].ci_low, found["auprc"].ci_high) == pytest.approx((max(low.low - above, 0), high.high))
     assert high.high < low.high
-    assert found["auprc"].method == "bootstrap/patients (logit); mean without class 3 (undefined)"
+    assert (
+        found["auprc"].method
+        == "bootstrap/patients (logit), lower limit bias-corrected; mean without class 3 (undefined)"
+    )
     balanced = metrics.rate_metric("sensitivity", range(4), sample, 0.9)
     assert found["balanced_accuracy"] == balanced
 

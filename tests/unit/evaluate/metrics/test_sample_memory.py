@@ -30,7 +30,7 @@ def test_average_precisions_of_many_classes_are_summed_one_after_the_other():
     found = _auprc_metric(sample.classes, sample, None, 0.95)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found.method == "linearised (logit)"
+    assert found.method == "linearised (logit), lower limit bias-corrected"
     assert peak < 2 * CLASSES * ONE  # curves and errors of all classes together
     assert max(len(sample._curves), len(sample._precisions)) < CLASSES / 2
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn.metrics import average_precision_score
 
 from plainfilm.evaluate.metrics import measure as metrics
@@ -13,6 +14,7 @@ from plainfilm.evaluate.metrics.measure import measure_per_class, measure_sample
 from plainfilm.evaluate.metrics.point_metrics import auprc_statistic
 from plainfilm.evaluate.metrics.sample import _content_codes, make_sample
 from plainfilm.evaluate.stats.average_precision import average_precision, linearised_mean, optimism
+from plainfilm.evaluate.stats.intervals import bootstrap
 
 
 def classes(n: int, k: int = 5, seed: int = 0):
@@ -79,12 +81,41 @@ def test_of_many_images_there_is_no_optimism_and_below_chance_it_is_that_of_chan
     assert optimism(0.5, np.array([1.0]), np.array([1.0])) == 0.0
 
 
+def test_the_optimism_is_that_of_the_draws_where_it_is_larger():
+    few = np.array([5.0]), np.array([0.05])
+    chance = optimism(0.5, *few)
+    assert 0 < chance < 0.1
+    draws = np.array([0.5, 0.7, np.nan])
+    assert optimism(0.5, *few, draws) == pytest.approx(0.1)
+    assert optimism(0.5, *few, draws - 0.3) == optimism(0.5, *few, np.array([np.nan])) == chance
+
+
+def test_few_lower_limits_of_few_positives_with_skill_are_above_the_truth():
+    """3 positives of 300 images, d' = 1: the average precision of many such images is 0.042, of these on average 0.11."""
+    rng, positive = np.random.default_rng(5), np.arange(300) < 3
+    cuts = np.linspace(-8, 12, 200_001)
+    found, false = norm.sf(cuts - 1), norm.sf(cuts)
+    truth = -np.trapezoid(found / (found + 99 * false), found)
+    assert truth == pytest.approx(0.042, abs=0.001)
+    low, value = [], []
+    for seed in range(100):
+        p = norm.cdf(rng.normal(size=300) + positive)
+        probs, ids = np.stack([1 - p, p], axis=1), np.arange(300)
+        sample = make_sample(probs, positive.astype(int), ids, ids, positive=1, threshold=0.5)
+        draws = bootstrap({"auprc": auprc_statistic(p, positive)}, sample.clusters, 100, seed)["auprc"]
+        one = metrics._auprc_metric((1,), sample, draws, 0.95)
+        low.append(one.ci_low)
+        value.append(one.value)
+    assert np.mean(value) > truth + 0.03
+    assert np.mean(np.array(low) > truth) <= 0.06
+
+
 def test_many_classes_are_not_drawn_but_two_are(monkeypatch):
     monkeypatch.setattr(metrics, "MOST_DRAWN", 5 * 200 * 20 - 1)
     probs, truth, patients = classes(200)
     many = make_sample(probs, truth, patients, patients, positive=None, threshold=None)
     of_all, by_class = measure_sample(many, n_boot=20), measure_per_class(many, n_boot=20)
-    assert of_all["auprc"].method == by_class[3]["auprc"].method == "linearised (logit)"
+    assert of_all["auprc"].method == by_class[3]["auprc"].method == "linearised (logit), lower limit bias-corrected"
     assert of_all["mcc"].method.startswith("bootstrap")
     two = make_sample(probs[:, :2] / probs[:, :2].sum(axis=1, keepdims=True), truth % 2, patients, None, positive=1, threshold=0.5)  # fmt: skip
     monkeypatch.setattr(metrics, "MOST_DRAWN", 0)
