@@ -199,7 +199,7 @@ def test_each_file_names_what_makes_it_again(run, refusal, name, does):
 
 
 class TestLedger:
-    """An access holds the hashes: a manifest that is written anew over edited scores does not pass."""
+    """An access holds the hashes: a manifest that is written again over edited scores does not pass."""
 
     def accessed(self, run: RunDir, seal: str = "s", scores: str = "1") -> dict:
         access = {"seal": seal, **files_at_access(run, "test", scores)}
