@@ -82,7 +82,7 @@ def _images(run: RunDir) -> dict[str, np.ndarray]:
 
 
 def _array(data: bytes) -> np.ndarray:
-    """The uint8 images of an .npy file; np.load() would allocate what the header claims before it looks for it.
+    """The uint8 images of an .npy file; np.load() would allocate what the header claims before it reads it.
 
     Raises:
         ValueError: it has no images, or not as many bytes as its header says.

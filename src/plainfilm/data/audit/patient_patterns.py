@@ -150,7 +150,7 @@ def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool, bool, bool]]:
 def _restarts(keys: _Keys, folders: int) -> bool:
     """Whether the keys rather number the images of each folder, and the folder is the patient, than the other way round.
 
-    A patient with a number that is once in every folder of a visit looks alike; then the folders are the fewer.
+    A patient with a number that is once in every folder of a visit is alike; then the folders are the fewer.
 
     Args:
         folders: groups by folder.
