@@ -53,7 +53,7 @@ def no_flush() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def operators_are_read_once() -> None:
-    """torch.onnx.export reads the source of onnxscript's 497 operators again each time: 0.4 of its 1.1 CPU s."""
+    """torch.onnx.export reads the source of onnxscript's 497 operators each time: 0.4 of its 1.1 CPU s."""
     registration = sys.modules.get("torch.onnx._internal.exporter._registration")  # there since the first export
     lazy = getattr(registration, "onnxscript_apis", None)
     if lazy is not None and "get_torchlib_ops" not in vars(lazy):

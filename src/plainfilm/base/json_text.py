@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -64,10 +65,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Readers differ in which of two equal keys they take, so that two of them would read two documents."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(
-            f"the key {found_value(next(key for key in found if keys.count(key) > 1))} twice in one object"
-        )
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {found_value(next(key for key in found if counts[key] > 1))} twice in one object")
     return found
 
 

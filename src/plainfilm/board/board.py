@@ -7,14 +7,13 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from plainfilm import __version__
-from plainfilm.base.files import read_regular
 from plainfilm.board.pages import Pages, has_report, static_files
 from plainfilm.board.query import Query
 from plainfilm.board.rows import Listed, Rows, stamp_of
@@ -61,34 +60,24 @@ class Board:
 
     async def index(self, request: Request) -> Response:
         """GET /: the table; ?run=A&run=B: curves, configs and verdicts of these."""
-        return await self._page(lambda: self._index(request))
+        return await self._answer(lambda: _html(self._index(request)))
 
     async def run(self, request: Request) -> Response:
         """GET /run?run=A: one run."""
-        return await self._page(lambda: self._one(request, self._pages.run))
+        return await self._answer(lambda: self._one(request, lambda row: _html(self._pages.run(row))))
 
     async def report(self, request: Request) -> Response:
         """GET /report?run=A: its report, in pieces, with what its own content policy allows."""
-        try:
-            found = await self._work(lambda: self._report_of(request))
-        except PlainfilmError as error:
-            return _text(f"{error}\n", 500)
-        if found is None:
-            return _text("There is no such report here.\n", 404)
-        return StreamingResponse(
-            _pieces(found), media_type="text/html", headers={"Content-Security-Policy": _policy(found)}
-        )
+        return await self._answer(lambda: self._one(request, _report_of), "report")
 
-    async def _page(self, make: Callable[[], bytes | None]) -> Response:
+    async def _answer(self, make: Callable[[], Response | None], of: str = "run") -> Response:
         if self._waiting >= _WAITING:
             return _text("Too many requests are waiting. Load the page again.\n", 503)
         try:
-            page = await self._work(make)
+            found = await self._work(make)
         except PlainfilmError as error:
             return _text(f"{error}\n", 500)
-        return (
-            Response(page, media_type="text/html") if page is not None else _text("There is no such run here.\n", 404)
-        )
+        return _text(f"There is no such {of} here.\n", 404) if found is None else found
 
     async def _work(self, task: Callable[[], _T]) -> _T:
         self._waiting += 1
@@ -113,27 +102,34 @@ class Board:
         key = tuple((row.name, stamp_of(RunDir(Path(row.path)))) for row in done)
         return self._verdicts.ask(key, [Path(row.path) for row in done])
 
-    def _one(self, request: Request, make: Callable[[RunRow], _T]) -> _T | None:
+    def _one(self, request: Request, make: Callable[[RunRow], _T | None]) -> _T | None:
         row = self._rows.read().rows.get(request.query_params.get("run", ""))
         return None if row is None else make(row)
 
-    def _report_of(self, request: Request) -> Path | None:
-        row = self._one(request, lambda row: row)
-        if row is None or not has_report(row):
+
+def _report_of(row: RunRow) -> Response | None:
+    """The report of a run; None where there is none, or no longer: it may be made again in this moment."""
+    path = RunDir(Path(row.path)).report
+    try:
+        if not has_report(row) or path.stat().st_size > _MOST_REPORT:
             return None
-        path = RunDir(Path(row.path)).report
-        return path if path.stat().st_size <= _MOST_REPORT else None
+        file = path.open("rb")
+        policy = _policy(file.read(_HEAD))
+        file.seek(0)
+    except OSError:
+        return None
+    return StreamingResponse(_pieces(file), media_type="text/html", headers={"Content-Security-Policy": policy})
 
 
-def _policy(report: Path) -> str:
-    """The content policy of a report: scripts only those whose hashes the report's own policy names."""
-    own = _POLICY.search(read_regular(report, _HEAD))
+def _policy(head: bytes) -> str:
+    """The content policy of a report: scripts only those whose hashes the report's own policy, in its head, names."""
+    own = _POLICY.search(head)
     hashes = [found.decode() for found in _HASH.findall(own[0])] if own else []
     return _OF_REPORT.format(scripts=" allow-scripts" if hashes else "", hashes=" ".join(hashes) or "'none'")
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
         while piece := file.read(_PIECE):
             yield piece
 
@@ -148,6 +144,10 @@ def _fixed(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]
 async def _health(request: Request) -> Response:
     """GET /healthz: responds even while runs are read."""
     return JSONResponse({"status": "ok", "plainfilm": __version__})
+
+
+def _html(page: bytes) -> Response:
+    return Response(page, media_type="text/html")
 
 
 def _text(text: str, status: int) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,9 +66,7 @@ def _images(run: RunDir) -> dict[str, np.ndarray]:
     kept, scores = bounded(run.top_images("valid"), 256 * MB), bounded(run.predictions("valid"), 64 * MB)
     if not is_kept(run, kept) or not is_kept(run, scores):
         return {}
-    images = np.load(io.BytesIO(read_verified(run, kept)), allow_pickle=False)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
-        raise ValueError("no images")
+    images = _array(read_verified(run, kept))
     scored = _rows(read_verified(run, scores))
     valid = [
         row["relative"] for row in _rows(read_verified(run, bounded(run.table, 256 * MB))) if row["split"] == "valid"
@@ -80,6 +79,23 @@ def _images(run: RunDir) -> dict[str, np.ndarray]:
     probs = (all_probs / all_probs.sum(axis=1, keepdims=True))[np.arange(len(scored)), place]
     worst = np.argsort(np.log(np.clip(probs, 1e-12, None)), kind="stable")  # the order of Predictions.worst()
     return {valid[i]: image for i, image in zip(worst, images, strict=False)}
+
+
+def _array(data: bytes) -> np.ndarray:
+    """The uint8 images of an .npy file; np.load() would allocate what the header claims before it reads it.
+
+    Raises:
+        ValueError: it has no images, or not as many bytes as its header says.
+    """
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("not as np.save writes it")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype != np.uint8 or len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or min(shape[1:]) < 1:
+        raise ValueError("no images")
+    if math.prod(shape) != len(data) - file.tell():
+        raise ValueError("not as long as its header says")
+    return np.frombuffer(data, np.uint8, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
 
 
 def _rows(data: bytes) -> list[dict[str, str]]:

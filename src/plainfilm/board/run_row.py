@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm.base.files import read_regular
-from plainfilm.base.json_text import parsed_json
+from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.errors import DataError, PlainfilmError, SealError
 from plainfilm.evaluate.saved_auroc import refuse_another_auroc
-from plainfilm.evaluate.test_ledger import count_accesses
-from plainfilm.runs.card import seal_on_card
+from plainfilm.evaluate.test_ledger import count_accesses, no_test_access
+from plainfilm.runs.card import Card, seal_on_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.runs.run_manifest import is_kept, read_verified
@@ -35,8 +35,8 @@ def read_row(run: RunDir, name: str) -> RunRow:
     """
     facts: dict[str, Any] = {"path": str(run.root), "name": name, "status": DAMAGED}
     wrong: list[str] = []
-    for part in (_status, _config, _progress, _card, _accesses, _scores):
-        with _told(run, wrong):
+    for part in (_status, _config, _progress, _card, _accesses, _valid, _test):
+        with _noted(run, wrong):
             facts |= part(run, facts)
         if facts["status"] == DAMAGED:
             break
@@ -44,7 +44,7 @@ def read_row(run: RunDir, name: str) -> RunRow:
 
 
 @contextmanager
-def _told(run: RunDir, wrong: list[str]) -> Iterator[None]:
+def _noted(run: RunDir, wrong: list[str]) -> Iterator[None]:
     try:
         yield
     except PlainfilmError as error:
@@ -121,16 +121,32 @@ def _accesses(run: RunDir, facts: dict[str, Any]) -> dict[str, Any]:
     return {"opened": count_accesses(run, seal_on_card(run))[0]}
 
 
-def _scores(run: RunDir, facts: dict[str, Any]) -> dict[str, Any]:
-    if not is_kept(run, bounded(run.metrics, 64 * MB)):
+def _valid(run: RunDir, facts: dict[str, Any]) -> dict[str, Any]:
+    return _saved(run, "valid")
+
+
+def _test(run: RunDir, facts: dict[str, Any]) -> dict[str, Any]:
+    """Nothing where accesses could not be counted: another part has said why."""
+    if facts.get("opened") is None or not (found := _saved(run, "test")):
         return {}
-    splits = saved_splits(run)
-    if "test" in splits and facts.get("opened") == 0:
+    if facts["opened"] == 0 or (facts.get("recalibrated") and no_test_access(run, _card_of(run))):
         raise SealError(
             f"metrics.json of {run.root} has test scores, but no test-set access is recorded. "
             "Restore test_ledger.jsonl and status.json from a backup."
         )
-    return {name: _auroc(run, name, splits[name]) for name in ("valid", "test") if name in splits}
+    return found
+
+
+def _card_of(run: RunDir) -> Card:
+    """Without the hash of the weights, which takes seconds in a list of many runs."""
+    return json_model(Card, read_verified(run, bounded(run.card, 16 * MB)), run.card)
+
+
+def _saved(run: RunDir, split: str) -> dict[str, Any]:
+    if not is_kept(run, bounded(run.metrics, 64 * MB)):
+        return {}
+    splits = saved_splits(run)
+    return {split: _auroc(run, split, splits[split])} if split in splits else {}
 
 
 def _auroc(run: RunDir, split: str, part: dict[str, Any]) -> RunScores:

@@ -64,13 +64,24 @@ class Verdicts:
         return entry.found
 
     def _compute(self, entry: _Entry, roots: list[Path]) -> None:
-        with self._one_at_a_time:
-            try:
-                entry.found = Verdict(self._compare(roots))
-            except PlainfilmError as error:
-                entry.found = Verdict(why=" ".join(str(error).split()))
-            except (MemoryError, OSError, ValueError, LookupError, TypeError) as error:
-                entry.found = Verdict(why=f"These runs cannot be compared ({type(error).__name__}).")
+        found = Verdict(why="Comparing was ended.")
+        try:
+            with self._one_at_a_time:
+                found = self._verdict(roots)
+        finally:  # one that stays pending would keep its place among the waiting for ever
+            entry.found = found
+
+    def _verdict(self, roots: list[Path]) -> Verdict:
+        try:
+            return Verdict(self._compare(roots))
+        except PlainfilmError as error:
+            return Verdict(why=" ".join(str(error).split()))
+        except (MemoryError, OSError, ValueError, LookupError, TypeError) as error:
+            return Verdict(why=f"These runs cannot be compared ({type(error).__name__}).")
+        except Exception as error:  # noqa: BLE001 - there is nobody else in this thread to tell of a bug
+            return Verdict(
+                why=f"A bug in plainfilm: {type(error).__name__}. Please report it; plainfilm compare shows where."
+            )
 
 
 def compare_on_valid(roots: Sequence[Path]) -> CompareDocument:

@@ -98,6 +98,11 @@ class _Marks:
         return cls({"run": name, "run_id": str(run_id)}, {"run": name, "place": place})
 
 
+def ledger_folders(run: RunDir) -> list[Path]:
+    """Where the ledgers are that runs share: beside the run, and the user's."""
+    return [path.parent for path in (run.shared_ledger("any"), _user_ledger("any")) if path is not None]
+
+
 def _has(line: dict[str, Any], marks: dict[str, str | None]) -> bool:
     return all(value is not None and line.get(key) == value for key, value in marks.items())
 

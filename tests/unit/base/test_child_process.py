@@ -87,7 +87,7 @@ def test_a_bad_item_is_an_error_and_the_next_is_answered(child: ChildProcess, do
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="without limits of processor time")
-def test_processor_time_is_limited_in_parts_of_a_second_again_for_each_item():
+def test_processor_time_is_limited_in_parts_of_a_second_for_each_item():
     """By a timer that ends the process in C code too; how exact it is depends on the system, so that it is asked itself."""
     child = ChildProcess("a_task:work", ChildLimits(cpu_seconds=0.75, seconds=60))
     left = [child.call({"do": "work for", "seconds": 0.1})[0]["head"]["left"] for _ in range(3)]

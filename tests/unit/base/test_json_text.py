@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def test_bad_text_is_one_line_with_the_name(text, why):
     message = str(caught.value)
     assert message.startswith("status.json ") and why in message and "\n" not in message and len(message) < 200
     assert isinstance(caught.value, DataError) and caught.value.exit_code == 2
+
+
+def test_a_key_twice_is_found_among_many_at_once():
+    """Counting each of 100,000 keys in a list of all is 10^10 comparisons: minutes."""
+    text = "{" + ",".join(f'"{k}":0' for k in range(100_000)) + ',"99999":0}'
+    began = time.process_time()
+    with pytest.raises(_BadJSONError, match="the key '99999' twice in one object"):
+        parsed_json(text, "x")
+    assert time.process_time() - began < 5
 
 
 def test_what_our_files_hold_is_read():

@@ -74,6 +74,27 @@ class Slow:
         raise DataError("two\nlines")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the last of these
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ZeroDivisionError("x"), "A bug in plainfilm: ZeroDivisionError."),
+        (RuntimeError("x"), "A bug in plainfilm: RuntimeError."),
+        (MemoryError(), "These runs cannot be compared (MemoryError)."),
+        (SystemExit(3), "Comparing was ended."),
+    ],
+)
+def test_whatever_is_raised_nothing_stays_pending(error: BaseException, says: str):
+    def fail(roots: Sequence[Path]) -> CompareDocument:
+        raise error
+
+    asked = Verdicts(fail)
+    deadline = time.monotonic() + 10
+    while (found := asked.ask(0, [])).pending and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not found.pending and found.document is None and found.why.startswith(says)
+
+
 def test_one_is_computed_at_a_time_and_few_wait(monkeypatch: pytest.MonkeyPatch):
     slow = Slow()
     asked = Verdicts(slow)

@@ -22,6 +22,11 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.runs.verified_files import adopt_files
 from plainfilm.schemas.run_list import RunRow
 
+RECALIBRATION = {
+    "method": "platt", "date": "2026-01-01", "parent_sha256": "0" * 64,
+    "parent": {"temperature": 1.0, "bias": {}, "threshold": 0.5}, "images": 9, "patients": None, "fitted_images": 9,
+    "fitted_patients": None, "fingerprint": "0" * 64,
+}  # fmt: skip
 OLD = Path(__file__).parents[2] / "artefacts" / "6b26762"
 
 
@@ -174,6 +179,7 @@ def test_a_damaged_run_is_a_row_with_the_reason(save_run: SaveRun, harm: Callabl
     bad, good = list_runs(run.root.parent).runs
     assert bad.problem is not None and says in bad.problem and "\n" not in bad.problem
     assert (bad.valid is not None) == kept
+    assert harm is not no_ledger or (bad.test is None and bad.opened is None)
     assert good.name == "sound" and good.problem is None
 
 
@@ -195,6 +201,17 @@ def test_test_numbers_without_an_access_are_not_shown(save_run: SaveRun):
     shutil.rmtree(Path(os.environ["PLAINFILM_HOME"]), ignore_errors=True)
     row = one(run.root.parent)
     assert row.test is None and row.problem is not None and "no test-set access is recorded" in row.problem
+
+
+@pytest.mark.parametrize(("inherited", "shown"), [(0, True), (1, False)])
+def test_a_recalibrated_version_needs_an_access_of_its_own(save_run: SaveRun, inherited: int, shown: bool):
+    """Its one access was made at the operating point of its parent where the card counts one inherited."""
+    run = save_run("fitted", looked=True)
+    card = json.loads(run.card.read_text())
+    run.card.write_text(json.dumps({**card, "recalibration": {**RECALIBRATION, "test_accesses": inherited}}))
+    row = one(run.root.parent)
+    assert row.valid is not None and row.opened == 1 and (row.test is not None) == shown
+    assert shown or "no test-set access is recorded" in (row.problem or "")
 
 
 def test_a_run_of_an_older_version_is_listed():

@@ -4,7 +4,8 @@ A name is read as tokens. Names with the same kinds of tokens and the same separ
 `cov_5_img_19` are both (letters, '_', number, '_', letters, '_', number). Each token that varies within a form may end
 a key: from the beginning of the name (`^(cov_\d+|nor_\d+)_`), or by itself (`^\d+_(p\d+)`). The tests of a key:
 several images of one class and folder share it (many of all classes, if it is no counter), a class does not determine
-it, and it is not a counter that starts again for every key before it. A counter after a longer number (00001373_009: patient and
+it, and it is not a counter that starts again for every key before it; one that starts again in every folder comes after
+the folder. A counter after a longer number (00001373_009: patient and
 follow-up) is shown beside that number, even where it is almost unique. Nothing is applied; a user decides.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -47,7 +48,7 @@ def propose_patterns(rows: pd.DataFrame) -> list[PatientPattern]:
         return []
     named = [_judged(rows, *found) for found in _candidates(rows)]
     enough = [keys for keys in named if keys.leads or (keys.plausible and keys.shared >= _SEEN * len(rows))]
-    best = sorted(enough, key=lambda keys: (not keys.leads, -keys.shared))
+    best = sorted(enough, key=lambda keys: (not keys.leads, keys.restarts, -keys.shared))
     return [keys.proposal() for keys in _different(best)[:_MOST]]
 
 
@@ -70,12 +71,14 @@ class _Keys:
 
     `loose`: a key may also be shared across classes or folders only, for it is no counter or follows a word for patient.
     `leads`: a long number before a counter that is proposed; it is shown too, though hardly an image shares it.
+    `restarts`: it may number the images of each folder, and comes after the folder.
     """
 
     pattern: str
     rows: pd.DataFrame
     loose: bool
     leads: bool = False
+    restarts: bool = False
 
     @cached_property
     def sizes(self) -> pd.Series:
@@ -115,17 +118,20 @@ class _Keys:
         )  # fmt: skip
 
 
-def _judged(rows: pd.DataFrame, pattern: str, loose: bool = False, leads: bool = False) -> _Keys:
+def _judged(
+    rows: pd.DataFrame, pattern: str, loose: bool = False, leads: bool = False, restarts: bool = False
+) -> _Keys:
     """The keys as a user's --patient-pattern would find them."""
     found = [key_from_name(name, pattern) for name in rows["relative"]]
     keyed = rows.assign(key=[key.patient if key else "" for key in found])
-    return _Keys(pattern, keyed[keyed["key"] != ""], loose, leads)
+    return _Keys(pattern, keyed[keyed["key"] != ""], loose, leads, restarts)
 
 
-def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool, bool]]:
-    """Patterns that are plausible among the names of their own form, whether they are loose, and whether they lead."""
+def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool, bool, bool]]:
+    """Patterns that are plausible among the names of their own form, whether they are loose, lead, and restart."""
     stems = [_stem(name) for name in rows["relative"]]
-    folders = [pattern for pattern in _FOLDERS if _judged(rows, pattern).plausible]
+    folders = [keys for keys in (_judged(rows, pattern) for pattern in _FOLDERS) if keys.plausible]
+    most = max((len(keys.sizes) for keys in folders), default=0)
     for tokens, kind in _TOKENS:
         forms: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for i, stem in enumerate(stems):
@@ -135,18 +141,30 @@ def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool, bool]]:
         for places in sorted(forms.values(), key=len, reverse=True)[:_FORMS]:
             form = _Form([tokens.findall(stems[i]) for i in places], kind)
             for pattern, loose, leads in form.plausible(rows.loc[places]):
-                if loose or leads or not (folders and _restarts(rows, pattern)):
-                    yield pattern, loose, leads
-    for pattern in folders:
-        yield pattern, False, False
+                restarts = not (loose or leads) and _restarts(_judged(rows, pattern), most)
+                yield pattern, loose, leads, restarts
+    for keys in folders:
+        yield keys.pattern, False, False, False
 
 
-def _restarts(rows: pd.DataFrame, pattern: str) -> bool:
-    """Whether the keys number the images of each folder, where the folder may be the patient."""
-    keyed = _judged(rows, pattern).rows
-    return (
-        not pd.DataFrame({"folder": keyed["relative"].str.rpartition("/")[0], "key": keyed["key"]}).duplicated().any()
-    )
+def _restarts(keys: _Keys, folders: int) -> bool:
+    """Whether the keys rather number the images of each folder, and the folder is the patient, than the other way round.
+
+    A patient with a number that is once in every folder of a visit is alike; then the folders are the fewer.
+
+    Args:
+        folders: groups by folder.
+    """
+    named = pd.DataFrame({"folder": keys.rows["relative"].str.rpartition("/")[0], "key": keys.rows["key"]})
+    return len(keys.sizes) < folders and not named.duplicated().any() and all(
+        _counts_on(of_folder) for _, of_folder in named.groupby("folder")["key"]
+    )  # fmt: skip
+
+
+def _counts_on(keys: Iterable[str]) -> bool:
+    """Whether what the keys end with is 0, 1, 2, ... or 1, 2, 3, ...; also of words."""
+    numbers = [int(found[0]) for found in (re.search(r"\d+$", key) for key in keys) if found]
+    return not numbers or (min(numbers) <= 1 and max(numbers) - min(numbers) + 1 == len(set(numbers)))
 
 
 def _stem(relative: str) -> str:

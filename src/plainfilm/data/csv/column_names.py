@@ -110,7 +110,7 @@ def could_be_split(name: str) -> bool:
 
 def flags_a_part(name: str) -> bool:
     """True for a name that is one part, such as 'is_train' or 'test': its cells tell a split from a result of a test."""
-    return bool(_words(name) & _PART_FLAGS) and _words(name) <= _PART_FLAGS | {"is", "in"}
+    return bool(_words(name) & _PART_FLAGS) and _words(name) <= _PART_FLAGS | {"is", "in", "image", "images"}
 
 
 def _parts_of_flag(name: str) -> dict[str, str]:

@@ -18,7 +18,9 @@ EXPECTED = "path,label[,patient][,split]"
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SAYS_SEPARATOR = re.compile(r'"?sep=(\t|[^\w"\s])"?[,;\t ]*(?=\r|\n)', re.IGNORECASE)  # Excel's own first line
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x0c\x0e-\x1f]")
-_NOT_WESTERN = re.compile(rb"[\x80-\xff]{4,}")  # 'Größe' has two in a row, a closing quote may add one
+# 'Größe' has two in a row. Spaces, dashes and curved quotes end a word
+_RUN = re.compile(r"[^\x00-\x7f\xa0\xad\u2010-\u203a]{4,}")
+_CELL = re.compile(r'(?:^|[,;\t|"\r\n])[ ]*([^\W\d_\x00-\x7f]{2,})[ ]*(?=[,;\t|"\r\n]|$)')
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 Row = tuple[int, list[str]]  # the line of the file in which the row ends, and its cells
@@ -69,10 +71,10 @@ def _text(path: Path) -> tuple[str, str]:
     kind = kind_of(data)
     if found := None if kind else next(_decoded(data), None):
         return found
-    if not kind and (run := _NOT_WESTERN.search(data)):
+    if not kind and (run := _not_western(data.decode("cp1252", "replace"))):
         raise DataError(
             f"{path} is in an encoding that is not known: it is no UTF-8, and as cp1252 it would hold "
-            f"{found_value(run[0].decode('cp1252', 'replace'))}. Save it as UTF-8 (in Excel: CSV UTF-8)."
+            f"{found_value(run)}. Save it as UTF-8 (in Excel: CSV UTF-8)."
         )
     kind = kind or "no text (UTF-8, UTF-16 and cp1252 were tried); if it is a CSV, save it as UTF-8"
     if kind.startswith(("a ZIP archive of", "a NumPy .npz")):
@@ -85,8 +87,8 @@ def _text(path: Path) -> tuple[str, str]:
 def _decoded(data: bytes) -> Iterator[tuple[str, str]]:
     """The text in each encoding that fits, the likeliest first.
 
-    Almost any bytes are cp1252, so there a control character means that they are no text, and a run of letters none of
-    which is ASCII that it is another encoding: GBK, Shift-JIS, EUC-KR, or cp1251 of Cyrillic.
+    Almost any bytes are cp1252, so there a control character means that they are no text, and letters as in
+    _not_western() that it is another encoding.
     """
     marked = data.startswith(_BYTE_ORDER_MARKS)
     for encoding, name in [("utf-16", "UTF-16")] if marked else [("utf-8-sig", ""), ("cp1252", "cp1252")]:
@@ -94,10 +96,20 @@ def _decoded(data: bytes) -> Iterator[tuple[str, str]]:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if encoding == "cp1252" and _NOT_WESTERN.search(data):
+        if encoding == "cp1252" and _not_western(text):
             continue
         if not (_CONTROL.search(text) if name else "\0" in text):
             yield text, name
+
+
+def _not_western(text: str) -> str:
+    """What no word of a western language is: GBK, Shift-JIS, EUC-KR or cp1251 that was read as cp1252; '' for none.
+
+    Four characters in a row of which none is ASCII and two are different letters, as not in Estonian 'jäääär', or a
+    whole cell of two or more such letters.
+    """
+    runs = (found[found.lastindex or 0] for pattern in (_RUN, _CELL) for found in pattern.finditer(text))
+    return next((run for run in runs if len({c.casefold() for c in run if c.isalpha() or c == "\ufffd"}) > 1), "")
 
 
 def _separator(text: str) -> str:

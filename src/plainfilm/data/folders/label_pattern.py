@@ -10,6 +10,9 @@ NO_MATCH = "name does not fit --label-pattern"
 _BEGIN = (r"^([A-Za-z]+)\d", r"^([A-Za-z]+)[ _.-]", r"^([A-Za-z]+)[ _-]*\(?\d")
 _END = (r"[ _.-]([A-Za-z]+)\.[^.]*$", r"\d([A-Za-z]+)\.[^.]*$")
 _MOST_CLASSES, _FEWEST_FILES = 50, 2
+_SIDES_AND_VIEWS = frozenset({
+    "l", "r", "lt", "rt", "left", "right", "ap", "pa", "lat", "lateral", "cc", "mlo",
+})  # fmt: skip
 
 
 def label_reader(pattern: str) -> Callable[[str], str]:
@@ -30,11 +33,14 @@ def label_reader(pattern: str) -> Callable[[str], str]:
 def propose(names: Iterable[str]) -> str:
     """' Their names ...' with a pattern that fits every file name and finds two classes or more; '' where none does.
 
-    Of the words that names begin and end with, those of fewer values: a surname has more of them than a class.
+    Of the words that names begin and end with, those of fewer values: a surname has more of them than a class. Words
+    that are all sides or views of the body (L, R, PA, ...) are not proposed.
     """
     names, fitting = list(names), list[tuple[int, str, str, str]]()
     for where, form in (*(("begin", form) for form in _BEGIN), *(("end", form) for form in _END)):
         found = Counter(map(label_reader(form), names))
+        if {word.casefold() for word in found} <= _SIDES_AND_VIEWS:
+            continue
         if "" not in found and 2 <= len(found) <= _MOST_CLASSES and min(found.values()) >= _FEWEST_FILES:
             first = ", ".join(sorted(found)[:3]) + (", ..." if len(found) > 3 else "")
             fitting.append((len(found), where, first, form))

@@ -112,11 +112,23 @@ def test_a_folder_for_each_patient_is_proposed() -> None:
     assert len(groups(names, "([^/]+)/[^/]+$")) == 8 + 1  # the class folder of the loose ones
 
 
-@pytest.mark.parametrize("form", ["{c}/{c}p{p:02d}/{k:04d}.png", "{c}/case{c}{p}/img_{k}.png"])
-def test_a_counter_within_each_folder_is_not_proposed_beside_the_folder(form: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "counter"),
+    [("{c}/{c}p{p:02d}/{k:04d}.png", r"^(\d+)"), ("{c}/case{c}{p}/img_{k}.png", r"^(img_\d+)")],
+)
+def test_a_counter_within_each_folder_comes_after_the_folder(form: str, counter: str) -> None:
     """The counter came first, although each of its keys held an image of every patient."""
     names = [form.format(c=c, p=p, k=k) for c in "AB" for p in range(12) for k in range(1, 5)]
-    assert patterns(names) == ["([^/]+)/[^/]+$"]
+    assert patterns(names) == ["([^/]+)/[^/]+$", counter]
+
+
+@pytest.mark.parametrize("of_b", [range(21, 41), range(1, 21)])
+def test_a_patient_once_in_every_folder_of_a_visit_comes_before_the_folder(of_b: range) -> None:
+    """Of the second, both classes count from 1, a counter in each folder; four visits are fewer than 20 patients."""
+    names = [f"{c}/visit{v}/{p:04d}.png" for c, of in (("A", range(1, 21)), ("B", of_b)) for v in range(4) for p in of]
+    found = propose_patterns(table(names))
+    assert [one.pattern for one in found] == [r"^(\d+)", "([^/]+)/[^/]+$"]
+    assert [one.groups for one in found] == [len({*range(1, 21), *of_b}), 4]
 
 
 def test_a_number_shared_by_all_classes_is_proposed_unless_it_is_a_counter() -> None:

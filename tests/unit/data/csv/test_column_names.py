@@ -58,7 +58,10 @@ def test_what_could_be_a_split(name: str):
     assert could_be_split(name)
 
 
-@pytest.mark.parametrize("name", ["is_train", "train", "Training", "test", "is_test", "val", "in_validation"])
+@pytest.mark.parametrize(
+    "name",
+    ["is_train", "train", "Training", "test", "is_test", "val", "in_validation", "is_training_image", "test_images"],
+)
 def test_what_flags_a_part(name: str):
     assert flags_a_part(name) and not could_be_split(name)
 

@@ -346,7 +346,7 @@ def nine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_table_in_any_dialect_order_and_spelling_reads_back(nine, table, separator, ending, encoding, data) -> None:
     header, rows, true = table
     text = written(header, rows, separator, ending)
-    assume(encoding != "cp1252" or not re.search(r"[^\0-\x7f]{4}", text))  # taken for another script
+    assume(encoding != "cp1252" or not re.search(r"[^\0-\x7f]{2}", text))  # taken for another script
     if data.draw(st.booleans(), "sep="):
         text = f"sep={separator}{ending}{text}"
     files = read_csv(csv(nine, text, encoding))
@@ -410,6 +410,7 @@ def test_spaces_around_labels_are_removed_and_said(image_folder: Path) -> None:
         ("isTrain", "True", {"1": "train", "0": "test"}),
         ("is_test", "1.0", {"1": "test", "0": "train"}),
         ("is_valid", "1", {"1": "valid", "0": "train"}),
+        ("is_training_image", "1", {"1": "train", "0": "test"}),
     ],
 )
 def test_a_column_of_1_and_0_is_the_split_where_it_is_named(image_folder, refusal: Refusal, name, yes, parts) -> None:

@@ -127,6 +127,8 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path, refusal: Refusal):
     ("encoding", "words"),
     [
         ("gbk", "\u6b63\u5e38 \u80ba\u708e"),
+        ("gbk", "\u9633 \u9634"),
+        ("cp1251", "\u0414\u0430 \u041d\u0435\u0442"),
         ("euc-kr", "\uc815\uc0c1 \ud3d0\ub834"),
         ("big5", "\u6b63\u5e38 \u80ba\u708e"),
         ("cp1251", "\u043d\u043e\u0440\u043c\u0430 \u043f\u043d\u0435\u0432\u043c\u043e\u043d\u0438\u044f"),
@@ -151,7 +153,11 @@ def test_words_of_western_languages_stay_cp1252(tmp_path: Path):
         "a\u00e7\u00f5es",
         "\u2018na\u00efve\u2019\u2026",
         "37,5\u00a0\u00b0C",
-        "\u00c5\u00c4\u00d6",
+        "\u00c5\u00c4\u00d6 3",
+        "a" + "\u00a0" * 4 + "b",
+        "\u2014" * 4,
+        "\u201e\u00e4\u201d\u00a0\u2013",
+        "j\u00e4\u00e4\u00e4\u00e4r",  # Estonian: the edge of the ice
     ]
     text = "path;label\n" + "".join(f"{i}.png;{word}\n" for i, word in enumerate(words))
     found = read_rows(table(tmp_path, text.encode("cp1252")))

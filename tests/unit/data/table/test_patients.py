@@ -145,7 +145,7 @@ def test_groups_are_the_connected_rows(rows: list[tuple[int | None, int | None, 
 @pytest.mark.parametrize(
     ("folders", "restarted"),
     [
-        (["Ann/1", "Bob/1", "Ann/2", "Bob/2"], True),  # OsiriX: the series number, again for each patient
+        (["Ann/1", "Bob/1", "Ann/2", "Bob/2"], True),  # OsiriX: the series number, from 1 for each patient
         (["/1", "/1", "/2", "/2"], False),  # Kermany: flat class folders
         (["a/1", "b/1", "a/2", "a/2", "b/3", "b/3"], False),  # one child in two folders
         ([], False),
