@@ -28,7 +28,7 @@ class TuneTrial(BaseModel):
 
 class TuneBest(BaseModel):
     """The trial with the highest select AUROC; `calibrate`: its AUROC on the part of valid that it was not chosen on, or,
-    where `apart` is false, on the same images: valid is too small to be parted."""
+    where `apart` is false, on the same images: valid is too small to be divided."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     number: int
@@ -39,8 +39,10 @@ class TuneBest(BaseModel):
 
 
 class Confirmed(BaseModel):
-    """A config trained again on fresh seeds. `difference`: its calibrate AUROC minus the default's, paired by seed; None
-    for the default itself, which is number 0."""
+    """A config trained again on fresh `seeds`. `runs`: those that ended; `message`: why the others did not; `calibrate`:
+    over those that ended, its mean None where none did. `difference`: calibrate AUROC minus the default's, over the seeds
+    on which both ended, None where there is none and for the default itself, which is number 0; its p_holm is adjusted
+    for all `comparisons`, the configs that were compared with the default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     number: int
@@ -49,6 +51,11 @@ class Confirmed(BaseModel):
     calibrate: MeanSd
     difference: Difference | None
     runs: list[str]
+    message: str = ""
+
+    def ended(self) -> str:
+        """'2 of 3 seeds'."""
+        return f"{len(self.runs)} of {len(self.seeds)} seeds"
 
 
 class TuneDocument(Document):

@@ -81,8 +81,8 @@ def tune(request: TuneRequest, *, dry_run: bool = False, on_event: EventCallback
     try:
         with study_in(folder, plan, on_event) as study:
             _search(study, outcomes, machine)
-            confirmed = confirm(study, outcomes, machine)
-            return _ended(study, outcomes, confirmed)
+            _ended(study, outcomes, [])  # whatever becomes of the confirming runs
+            return _ended(study, outcomes, confirm(study, outcomes, machine))
     except (KeyboardInterrupt, StoppedError):
         raise StoppedError(
             f"Interrupted with {len(outcomes)} of {plan.tune.trials} trials done; the state of the current run is kept. "
@@ -147,19 +147,20 @@ def _ended(study: Study, outcomes: Sequence[Outcome], confirmed: list[Confirmed]
         study=study.plan.name, out=str(study.folder), sampler=study.plan.tune.sampler, planned=study.plan.tune.trials,
         trials=[_as_trial(outcome) for outcome in outcomes], best=winner, default=outcomes[0].select, confirmed=confirmed,
         importance=importance(study.plan.tune, outcomes), notes=[*study.ready.split.notes, _FLATTERS], page=str(page),
-        next=_next(confirmed) if study.ready.split.has_test else "",
+        next=_next(best[0].number, confirmed) if study.ready.split.has_test else "",
     )  # fmt: skip
     write_page(page, document, study.plan.tune)
     atomic_write(study.folder / "tune.json", dump_json(document.model_dump(mode="json")))
     return document
 
 
-def _next(confirmed: Sequence[Confirmed]) -> str:
-    """The one evaluation on test that a study ends with: of the config that the fresh seeds speak for, on its first seed."""
-    if not confirmed:
-        return ""
-    first = max(confirmed, key=lambda row: row.calibrate.mean or 0.0)
-    return command_line("evaluate", first.runs[0], "--split", "test")
+def _next(winner: int, confirmed: Sequence[Confirmed]) -> str:
+    """The one evaluation on test that a study ends with: of the search's winner on the first fresh seed that ended.
+
+    Not of the highest of `confirmed`: calibrate would choose then, and its number would flatter itself too.
+    """
+    runs = [run for row in confirmed if row.number == winner for run in row.runs]
+    return command_line("evaluate", runs[0], "--split", "test") if runs else ""
 
 
 def _as_trial(outcome: Outcome) -> TuneTrial:
