@@ -25,7 +25,7 @@ from plainfilm.tune.page import write_page
 from plainfilm.tune.plan import Plan, read_plan
 from plainfilm.tune.sampler import importance, load_optuna
 from plainfilm.tune.study import Study, study_in
-from plainfilm.tune.trials import Machine, run_trial
+from plainfilm.tune.trials import Machine, count_begun, run_trial
 
 OUT = Path("runs") / "tune"
 _FLATTERS = (
@@ -107,8 +107,17 @@ def _require_possible(plan: Plan, machine: Machine) -> None:
 
 
 def _search(study: Study, outcomes: list[Outcome], machine: Machine) -> None:
-    """Fill `outcomes` with all trials, and keep study.db and tune.json beside them after each."""
+    """Fill `outcomes` with all trials, and keep study.db beside them after each.
+
+    Raises:
+        DataError: the folder holds more trials than the file asks for: the best was chosen among them too.
+    """
     tune, database = study.plan.tune, study.folder / "study.db"
+    if (begun := count_begun(study)) > tune.trials:
+        raise DataError(
+            f"The study {study.folder} has {begun} trials, tune.trials is {tune.trials}. The best was chosen among all of "
+            f"them: set tune.trials to {begun} or more, or start a new study in another --out."
+        )
     for number in range(tune.trials):
         outcome = run_trial(study, number, outcomes, machine)
         outcomes.append(outcome)
