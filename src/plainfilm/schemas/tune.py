@@ -60,7 +60,8 @@ class Confirmed(BaseModel):
 
 class TuneDocument(Document):
     """`plainfilm tune --json`. `trials` is empty and `best` None after a dry run, whose `estimate_seconds` is for all
-    trainings. `default`: the select AUROC of trial 0. `importance`: share of the select AUROC's variance by key."""
+    trainings. `default`: the select AUROC of trial 0. `importance`: share of the select AUROC's variance by key. `test_accesses`: of the test set by the study's
+    runs, and by all runs that the ledgers know of."""
 
     study: str
     out: str
@@ -75,3 +76,14 @@ class TuneDocument(Document):
     notes: list[str]
     page: str | None = None
     next: str = ""
+    has_test: bool = True
+    test_accesses: int = 0
+    test_accesses_by_all: int = 0
+
+    def accesses_text(self) -> str:
+        """Whether the test set was evaluated, as far as the ledgers know."""
+        if not self.has_test:
+            return "There is no test set."
+        if not self.test_accesses_by_all:
+            return "No test-set access is recorded."
+        return f"Test-set accesses recorded: {self.test_accesses} by the runs of this study, {self.test_accesses_by_all} by all runs."

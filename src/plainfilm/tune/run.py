@@ -18,6 +18,7 @@ from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.pipeline.train import train_run
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.tune import Confirmed, TuneBest, TuneDocument, TuneTrial
+from plainfilm.tune.accesses import count_test_accesses
 from plainfilm.tune.confirm import calibrate_scores, confirm, ranked
 from plainfilm.tune.database import keep_database
 from plainfilm.tune.outcome import Outcome
@@ -152,10 +153,12 @@ def _ended(study: Study, outcomes: Sequence[Outcome], confirmed: list[Confirmed]
         calibrate=calibrate_scores(best[0].run).metrics["auroc"], apart=bool((study.ready.split.rows["role"] == CALIBRATE).any()),
     )  # fmt: skip
     page = study.folder / "tune.html"
+    own, by_all = count_test_accesses(study.folder)
     document = TuneDocument(
         study=study.plan.name, out=str(study.folder), sampler=study.plan.tune.sampler, planned=study.plan.tune.trials,
         trials=[_as_trial(outcome) for outcome in outcomes], best=winner, default=outcomes[0].select, confirmed=confirmed,
-        importance=importance(study.plan.tune, outcomes), notes=[*study.ready.split.notes, _FLATTERS], page=str(page),
+        importance=importance(study.plan.tune, outcomes), notes=[*study.notes, _FLATTERS], page=str(page),
+        has_test=study.ready.split.has_test, test_accesses=own, test_accesses_by_all=by_all,
         next=_next(best[0].number, confirmed) if study.ready.split.has_test else "",
     )  # fmt: skip
     write_page(page, document, study.plan.tune)

@@ -17,6 +17,7 @@ from plainfilm.pipeline import train
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.runs.trial import Trial
+from plainfilm.tune.accesses import count_test_accesses
 from plainfilm.tune.outcome import Outcome, read_outcome
 from plainfilm.tune.sampler import draw, median_pruner
 from plainfilm.tune.space import Values, value_at
@@ -71,6 +72,7 @@ def train_in(place: Place, trial: Trial, study: Study, machine: Machine) -> None
     """Train or resume a run of the study to its end, or until it is pruned."""
     import torch
 
+    study.record_accesses(count_test_accesses(study.folder)[1])
     threads = torch.get_num_threads()
     try:
         if place.standing == "stopped":

@@ -35,6 +35,7 @@ def print_tune(out: Console, document: TuneDocument) -> None:
     if document.confirmed:
         _print_confirmed(out, document.confirmed)
     print_notes(out, document.notes)
+    out.print(document.accesses_text())
     out.print(f"Study: {document.out}", soft_wrap=True)
     out.print(f"Page: {document.page}", soft_wrap=True)
     if document.next:
