@@ -1,4 +1,4 @@
-"""A search as a user runs it: trials, confirming runs, no test-set access; killed, interrupted, damaged and gone on."""
+"""A search as a user runs it: trials, confirming runs, no test-set access; killed, interrupted, damaged and resumed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """256 patients of one image each, so that valid is parted; the second class has a faint spot."""
+    """256 patients of one image each, so that valid is divided; the second class has a faint spot."""
     root, rng = tmp_path_factory.mktemp("data") / "drawn", np.random.default_rng(5)
     for number in range(256):
         image = rng.normal(110, 30, (24, 24))
@@ -159,7 +159,8 @@ def test_a_trial_may_not_be_evaluated_on_test_and_a_confirmed_run_may(study):
 def test_the_same_command_trains_nothing_again_and_says_the_same(study, folder, place, data):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
     again = plainfilm("tune", write_file(place, data), "--out", place / "runs", "--device", "cpu", "--json")
-    assert json.loads(again.stdout) == study
+    counts = {"test_accesses": 1, "test_accesses_by_all": 1}  # the evaluation above
+    assert study["test_accesses"] == 0 and json.loads(again.stdout) == study | counts
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
 
 
@@ -221,7 +222,7 @@ def test_the_page_holds_the_figures_and_loads_nothing(study, folder):
 
 @needs_fork
 def test_a_driver_that_is_killed_loses_nothing_that_shows(study, tmp_path, data):
-    """Killed -9 after the first epoch of trial 1, then gone on with: every file that matters has the same bytes."""
+    """Killed -9 after the first epoch of trial 1, then resumed: every file that matters has the same bytes."""
     request = TuneRequest(write_file(tmp_path, data, confirm={"top": 0}), out=tmp_path / "runs", device="cpu")
     pid = os.fork()
     if not pid:
@@ -256,7 +257,7 @@ def at(what: str, trial: int, work: Callable[[], None]) -> Callable[[str, dict[s
     return hear
 
 
-def test_an_interrupt_is_gone_on_with_and_a_pruned_trial_stays_so(tmp_path, data, monkeypatch):
+def test_an_interrupt_is_resumed_and_a_pruned_trial_stays_so(tmp_path, data, monkeypatch):
     """Trial 1 is interrupted in its first epoch; trial 2 is pruned after it."""
     request = TuneRequest(write_file(tmp_path, data, confirm={"top": 0}), out=tmp_path / "runs", device="cpu")
     with pytest.raises(StoppedError) as stopped:

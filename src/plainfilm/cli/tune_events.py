@@ -38,3 +38,7 @@ class TuneEvents:
     def _on_tune_confirm(self, facts: dict[str, Any]) -> None:
         which = "the default" if facts["number"] == 0 else f"trial {facts['number']}"
         self.say(f"--- confirm {facts['done']}/{facts['of']}: {which}, seed {facts['seed']}")
+
+    def _on_tune_unconfirmed(self, facts: dict[str, Any]) -> None:
+        which = "the default" if facts["number"] == 0 else f"trial {facts['number']}"
+        self.say(f"{which}, seed {facts['seed']}, failed: {facts['message']}")

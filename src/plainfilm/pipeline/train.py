@@ -31,7 +31,7 @@ from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, write_card
 from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
 from plainfilm.runs.run_manifest import seal_files
-from plainfilm.runs.trial import Trial
+from plainfilm.runs.trial import Trial, refuse_resume_of_trial
 from plainfilm.schemas.documents import ShortcutBaseline, Timing, TrainDocument
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def resume_run(
         device: None = the run's own.
         trial: of a study that may still prune it.
     Raises:
-        UsageError: the run is done or diverged. OccupiedError: another process is writing it.
+        UsageError: the run is done or diverged, or a trial of a study. OccupiedError: another process is writing it.
         DataError: its inputs have changed, or its state is damaged; says what.
         MissingError: it began in bf16, and this machine does not compute in it.
     """
@@ -145,6 +145,8 @@ def resume_run(
     run = RunDir.existing(root)
     with run.lock():
         run.refuse_unless_stopped()
+        if trial is None:
+            refuse_resume_of_trial(run)
         # before torch is loaded
         began = read_inputs(run, lambda done, of: on_event("scan", {"done": done, "of": of}), data=data)
         from plainfilm.models.build import pick_device

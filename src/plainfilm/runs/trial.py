@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plainfilm.errors import SealError
+from plainfilm.errors import SealError, UsageError
 from plainfilm.runs.folder import RunDir
 
 _Prunes = Callable[[Sequence[float]], bool]
@@ -28,6 +28,20 @@ class Trial:
     def facts(self) -> dict[str, Any]:
         """What status.json says of it."""
         return {"trial": {"study": self.study, "number": self.number, "confirms": self.confirms}}
+
+
+def refuse_resume_of_trial(run: RunDir) -> None:
+    """Refuse to resume a trial by itself: its study may prune it, and goes on by the number of trials in its folder.
+
+    Raises:
+        UsageError: the run is a trial of a study, and not one that confirms.
+    """
+    trial = run.read_status().get("trial")
+    if trial and not trial["confirms"]:
+        raise UsageError(
+            f"{run.root} is trial {trial['number']} of the study {trial['study']}, which may prune it. Repeat the command "
+            "plainfilm tune of that study: it resumes this trial."
+        )
 
 
 def refuse_test_of_trial(run: RunDir) -> None:

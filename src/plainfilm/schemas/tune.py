@@ -28,7 +28,7 @@ class TuneTrial(BaseModel):
 
 class TuneBest(BaseModel):
     """The trial with the highest select AUROC; `calibrate`: its AUROC on the part of valid that it was not chosen on, or,
-    where `apart` is false, on the same images: valid is too small to be parted."""
+    where `apart` is false, on the same images: valid is too small to be divided."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     number: int
@@ -39,8 +39,10 @@ class TuneBest(BaseModel):
 
 
 class Confirmed(BaseModel):
-    """A config trained again on fresh seeds. `difference`: its calibrate AUROC minus the default's, paired by seed; None
-    for the default itself, which is number 0."""
+    """A config trained again on fresh `seeds`. `runs`: those that ended; `message`: why the others did not; `calibrate`:
+    over those that ended, its mean None where none did. `difference`: calibrate AUROC minus the default's, over the seeds
+    on which both ended, None where there is none and for the default itself, which is number 0; its p_holm is adjusted
+    for all `comparisons`, the configs that were compared with the default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     number: int
@@ -49,11 +51,17 @@ class Confirmed(BaseModel):
     calibrate: MeanSd
     difference: Difference | None
     runs: list[str]
+    message: str = ""
+
+    def ended(self) -> str:
+        """'2 of 3 seeds'."""
+        return f"{len(self.runs)} of {len(self.seeds)} seeds"
 
 
 class TuneDocument(Document):
     """`plainfilm tune --json`. `trials` is empty and `best` None after a dry run, whose `estimate_seconds` is for all
-    trainings. `default`: the select AUROC of trial 0. `importance`: share of the select AUROC's variance by key."""
+    trainings. `default`: the select AUROC of trial 0. `importance`: share of the select AUROC's variance by key. `test_accesses`: of the test set by the study's
+    runs, and by all runs that the ledgers know of."""
 
     study: str
     out: str
@@ -68,3 +76,14 @@ class TuneDocument(Document):
     notes: list[str]
     page: str | None = None
     next: str = ""
+    has_test: bool = True
+    test_accesses: int = 0
+    test_accesses_by_all: int = 0
+
+    def accesses_text(self) -> str:
+        """Whether the test set was evaluated, as far as the ledgers know."""
+        if not self.has_test:
+            return "There is no test set."
+        if not self.test_accesses_by_all:
+            return "No test-set access is recorded."
+        return f"Test-set accesses recorded: {self.test_accesses} by the runs of this study, {self.test_accesses_by_all} by all runs."

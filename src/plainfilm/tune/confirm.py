@@ -14,12 +14,14 @@ from plainfilm.compare.mean_over_seeds import over_seeds
 from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.data.split.valid_roles import calibrates
 from plainfilm.data.table.saved_table import read_table
-from plainfilm.errors import OccupiedError
+from plainfilm.errors import DivergedError, OccupiedError, TrainingError
+from plainfilm.evaluate.stats.multiple_testing import at_floor, holm
 from plainfilm.experiments.grid import Planned
 from plainfilm.experiments.status import find_place
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.trial import Trial
 from plainfilm.schemas.compare import Difference
+from plainfilm.schemas.evaluate import LEVEL
 from plainfilm.schemas.tune import Confirmed
 from plainfilm.tune.outcome import Outcome
 from plainfilm.tune.space import choice_code
@@ -49,19 +51,51 @@ def confirm(study: Study, outcomes: Sequence[Outcome], machine: Machine) -> list
     first = study.plan.base.train.seed + 1
     seeds = [first + k for k in range(study.plan.tune.confirm.seeds)] if chosen else []
     of = len(chosen) * len(seeds)
-    runs: dict[int, list[RunDir]] = {outcome.number: [] for outcome in chosen}
+    runs: dict[int, dict[int, RunDir]] = {outcome.number: {} for outcome in chosen}
+    failures: dict[int, list[str]] = {outcome.number: [] for outcome in chosen}
     for k, (seed, outcome) in enumerate(((s, o) for s in seeds for o in chosen), start=1):
-        machine.on_event("tune_confirm", {"number": outcome.number, "seed": seed, "done": k, "of": of})
-        runs[outcome.number].append(_trained(study, outcome, seed, machine))
-    scored = {number: [calibrate_scores(run.root) for run in found] for number, found in runs.items()}
-    return [
-        Confirmed(
-            number=o.number, params=o.values, seeds=seeds, runs=[str(run.root) for run in runs[o.number]],
-            calibrate=over_seeds([each.metrics["auroc"] for each in scored[o.number]]),
-            difference=None if o.number == 0 else _difference(scored[o.number], scored[0]),
-        )
-        for o in chosen
-    ]  # fmt: skip
+        facts = {"number": outcome.number, "seed": seed, "done": k, "of": of}
+        machine.on_event("tune_confirm", facts)
+        try:
+            runs[outcome.number][seed] = _trained(study, outcome, seed, machine)
+        except TrainingError as error:
+            failures[outcome.number].append(f"seed {seed}: {error}")
+            machine.on_event("tune_unconfirmed", {**facts, "message": str(error)})
+    return adjusted([_confirmed(outcome, seeds, runs, failures[outcome.number]) for outcome in chosen])
+
+
+def _confirmed(
+    outcome: Outcome, seeds: list[int], runs: dict[int, dict[int, RunDir]], failures: list[str]
+) -> Confirmed:
+    """A row; its difference is over the seeds on which both it and the default were trained to their end."""
+    own, default = runs[outcome.number], runs.get(0, {})
+    scored = {seed: calibrate_scores(run.root) for seed, run in own.items()}
+    both = [seed for seed in own if seed in default] if outcome.number else []
+    against = [calibrate_scores(default[seed].root) for seed in both]
+    return Confirmed(
+        number=outcome.number, params=outcome.values, seeds=seeds, runs=[str(run.root) for run in own.values()],
+        calibrate=over_seeds([each.metrics["auroc"] for each in scored.values()]),
+        difference=_difference([scored[seed] for seed in both], against) if both else None, message="; ".join(failures),
+    )  # fmt: skip
+
+
+def adjusted(rows: list[Confirmed]) -> list[Confirmed]:
+    """The rows with p_holm of each difference to the default adjusted for their number (Holm), the limits as they are."""
+    found = [(k, row.difference) for k, row in enumerate(rows) if row.difference is not None]
+    if not found:
+        return rows
+    p = np.array([difference.p for _, difference in found])
+    p_holm, rows = holm(p), list(rows)
+    floor = min((each.p for _, each in found if each.p_is_floor), default=0.0)
+    for (k, difference), value, lowest in zip(found, p_holm, at_floor(p_holm, floor), strict=True):
+        over = difference.seeds_low, difference.seeds_high
+        apart = over[0] is None or over[1] is None or over[0] > 0 or over[1] < 0
+        changed = {
+            "p_holm": float(value), "p_holm_is_floor": bool(lowest), "comparisons": len(found),
+            "distinguishable": bool(value <= LEVEL and apart),
+        }  # fmt: skip
+        rows[k] = rows[k].model_copy(update={"difference": difference.model_copy(update=changed)})
+    return rows
 
 
 def _trained(study: Study, outcome: Outcome, seed: int, machine: Machine) -> RunDir:
@@ -70,13 +104,15 @@ def _trained(study: Study, outcome: Outcome, seed: int, machine: Machine) -> Run
     place = find_place(study.folder / "confirmed", Planned(name, name, cfg))
     if place.standing == "busy":
         raise OccupiedError(f"{place.run.root} is being trained by another process. Wait for it.")
+    if place.standing == "diverged":  # it would again: a fact about this config on this seed
+        raise DivergedError(str(place.run.read_status().get("message", "It diverged.")))
     if place.standing != "done":
         train_in(place, Trial(study.plan.name, outcome.number, confirms=True), study, machine)
     return place.run
 
 
 def calibrate_scores(root: Path) -> Scored:
-    """The saved scores of a run on the calibrate part of valid; on all of valid where it is not parted."""
+    """The saved scores of a run on the calibrate part of valid; on all of valid where it is not divided."""
     scored, rows = read_scored(root, "valid"), read_table(RunDir(root))
     keep = np.isin(scored.images, rows.loc[calibrates(rows), "sha256"].to_numpy(dtype=str))
     people = scored.patients

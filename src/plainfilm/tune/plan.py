@@ -16,7 +16,7 @@ from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.config.tune import Axis, ConfirmConfig, TuneConfig
 from plainfilm.errors import ConfigError
 from plainfilm.experiments.grid import config_of
-from plainfilm.tune.space import Space, Values, as_read, space_faults, value_at
+from plainfilm.tune.space import Space, Values, as_read, ends_of, space_faults, value_at
 
 
 @dataclass(frozen=True)
@@ -69,30 +69,58 @@ def read_plan(path: Path, data: Path | None = None, sampler: str | None = None, 
         tune = TuneConfig.model_validate(section)
     except ValidationError as error:
         raise ConfigError(f"{path}: " + "; ".join(map(_explained, error.errors()))) from None
-    if data is not None:
-        raw.setdefault("data", {})["path"] = str(data.absolute())
+    if data is not None and isinstance(section := raw.get("data") or {}, dict):  # anything else is refused below
+        raw["data"] = {**section, "path": str(data.absolute())}
     faults: list[str] = []
     base = config_of(path, raw, {}, faults)
     faults += space_faults(path, raw if base else None, tune.space)
-    faults += _contradictions(tune)
+    faults += _leaks(base) if base else []
+    faults += _other_schedules(path, raw, base, tune) if base and not faults else []
     axes = as_read(path, raw, tune.space, faults) if base and not faults else {}
+    parts = [path.stem, *([sampler] if sampler else []), *([] if seed is None else [f"seed{seed}"])]
+    if base is not None and not faults:
+        plan = Plan(path, "-".join(parts), tune.model_copy(update={"space": axes}), base, raw)
+        faults += _too_many(plan)
     if base is None or faults:
         raise ConfigError(f"{path}: " + "; ".join(dict.fromkeys(faults)))
-    tune = tune.model_copy(update={"space": axes})
-    parts = [path.stem, *([sampler] if sampler else []), *([] if seed is None else [f"seed{seed}"])]
-    return Plan(path, "-".join(parts), tune, base, raw)
+    return plan
 
 
-def _contradictions(tune: TuneConfig) -> list[str]:
+def _leaks(base: ExperimentConfig) -> list[str]:
+    """A search would reward what leaks, and its split file would no longer say that it does."""
     faults = []
-    if tune.prune != "none" and (epochs := sorted({"train.epochs", "train.freeze_epochs"} & set(tune.space))):
+    if base.data.split == "image":
         faults.append(
-            f"tune.prune: {tune.prune} compares trials epoch by epoch, and {epochs[0]} in the space gives them different "
-            "schedules; set prune: none, or take it out of the space"
+            "data.split: image puts images of one patient into train and valid; a search needs patient, or another"
         )
-    if tune.trials > (size := Space(tune.space).size) + 1:
-        faults.append(f"tune.trials: {tune.trials} trials of a space with {size:g} configs; set at most {size:g}")
+    if base.data.allow_leak:
+        faults.append("data.allow_leak: a search on a split that leaks rewards the leak; set false and mend the split")
     return faults
+
+
+def _other_schedules(path: Path, raw: dict[str, Any], base: ExperimentConfig, tune: TuneConfig) -> list[str]:
+    """Keys of the space that give a trial other epochs or other frozen ones, where trials are compared epoch by epoch."""
+    if tune.prune == "none":
+        return []
+    return [
+        f"tune.prune: {tune.prune} compares trials epoch by epoch, and {key} in the space gives them different schedules; "
+        "set prune: none, or take it out of the space"
+        for key, axis in tune.space.items()
+        for configs in [[config_of(path, raw, {key: value}, []) for value in ends_of(axis)]]
+        if any(cfg is not None and _schedule(cfg) != _schedule(base) for cfg in configs)
+    ]
+
+
+def _schedule(cfg: ExperimentConfig) -> list[tuple[int, bool]]:
+    return [(phase.epochs, phase.freeze) for phase in cfg.train.phases]
+
+
+def _too_many(plan: Plan) -> list[str]:
+    """More trials than there are configs: those of the space, and the file's own where that is outside of it."""
+    size = plan.space.size + (plan.space.encode(plan.default).keys() != plan.tune.space.keys())
+    if plan.tune.trials <= size:
+        return []
+    return [f"tune.trials: {plan.tune.trials} trials of a space with {size:g} configs; set at most {size:g}"]
 
 
 def _explained(fault: Any) -> str:

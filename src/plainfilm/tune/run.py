@@ -18,6 +18,7 @@ from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.pipeline.train import train_run
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.tune import Confirmed, TuneBest, TuneDocument, TuneTrial
+from plainfilm.tune.accesses import count_test_accesses
 from plainfilm.tune.confirm import calibrate_scores, confirm, ranked
 from plainfilm.tune.database import keep_database
 from plainfilm.tune.outcome import Outcome
@@ -25,7 +26,7 @@ from plainfilm.tune.page import write_page
 from plainfilm.tune.plan import Plan, read_plan
 from plainfilm.tune.sampler import importance, load_optuna
 from plainfilm.tune.study import Study, study_in
-from plainfilm.tune.trials import Machine, run_trial
+from plainfilm.tune.trials import Machine, count_begun, run_trial
 
 OUT = Path("runs") / "tune"
 _FLATTERS = (
@@ -81,8 +82,8 @@ def tune(request: TuneRequest, *, dry_run: bool = False, on_event: EventCallback
     try:
         with study_in(folder, plan, on_event) as study:
             _search(study, outcomes, machine)
-            confirmed = confirm(study, outcomes, machine)
-            return _ended(study, outcomes, confirmed)
+            _ended(study, outcomes, [])  # whatever becomes of the confirming runs
+            return _ended(study, outcomes, confirm(study, outcomes, machine))
     except (KeyboardInterrupt, StoppedError):
         raise StoppedError(
             f"Interrupted with {len(outcomes)} of {plan.tune.trials} trials done; the state of the current run is kept. "
@@ -107,8 +108,17 @@ def _require_possible(plan: Plan, machine: Machine) -> None:
 
 
 def _search(study: Study, outcomes: list[Outcome], machine: Machine) -> None:
-    """Fill `outcomes` with all trials, and keep study.db and tune.json beside them after each."""
+    """Fill `outcomes` with all trials, and keep study.db beside them after each.
+
+    Raises:
+        DataError: the folder holds more trials than the file asks for: the best was chosen among them too.
+    """
     tune, database = study.plan.tune, study.folder / "study.db"
+    if (begun := count_begun(study)) > tune.trials:
+        raise DataError(
+            f"The study {study.folder} has {begun} trials, tune.trials is {tune.trials}. The best was chosen among all of "
+            f"them: set tune.trials to {begun} or more, or start a new study in another --out."
+        )
     for number in range(tune.trials):
         outcome = run_trial(study, number, outcomes, machine)
         outcomes.append(outcome)
@@ -143,23 +153,26 @@ def _ended(study: Study, outcomes: Sequence[Outcome], confirmed: list[Confirmed]
         calibrate=calibrate_scores(best[0].run).metrics["auroc"], apart=bool((study.ready.split.rows["role"] == CALIBRATE).any()),
     )  # fmt: skip
     page = study.folder / "tune.html"
+    own, by_all = count_test_accesses(study.folder)
     document = TuneDocument(
         study=study.plan.name, out=str(study.folder), sampler=study.plan.tune.sampler, planned=study.plan.tune.trials,
         trials=[_as_trial(outcome) for outcome in outcomes], best=winner, default=outcomes[0].select, confirmed=confirmed,
-        importance=importance(study.plan.tune, outcomes), notes=[*study.ready.split.notes, _FLATTERS], page=str(page),
-        next=_next(confirmed) if study.ready.split.has_test else "",
+        importance=importance(study.plan.tune, outcomes), notes=[*study.notes, _FLATTERS], page=str(page),
+        has_test=study.ready.split.has_test, test_accesses=own, test_accesses_by_all=by_all,
+        next=_next(best[0].number, confirmed) if study.ready.split.has_test else "",
     )  # fmt: skip
     write_page(page, document, study.plan.tune)
     atomic_write(study.folder / "tune.json", dump_json(document.model_dump(mode="json")))
     return document
 
 
-def _next(confirmed: Sequence[Confirmed]) -> str:
-    """The one evaluation on test that a study ends with: of the config that the fresh seeds speak for, on its first seed."""
-    if not confirmed:
-        return ""
-    first = max(confirmed, key=lambda row: row.calibrate.mean or 0.0)
-    return command_line("evaluate", first.runs[0], "--split", "test")
+def _next(winner: int, confirmed: Sequence[Confirmed]) -> str:
+    """The one evaluation on test that a study ends with: of the search's winner on the first fresh seed that ended.
+
+    Not of the highest of `confirmed`: calibrate would choose then, and its number would flatter itself too.
+    """
+    runs = [run for row in confirmed if row.number == winner for run in row.runs]
+    return command_line("evaluate", runs[0], "--split", "test") if runs else ""
 
 
 def _as_trial(outcome: Outcome) -> TuneTrial:

@@ -54,7 +54,8 @@ class Space:
     def size(self) -> float:
         """How many configs are in it; inf with a key that takes any number of a range."""
         return math.prod(
-            len(list(_listed(axis))) if axis.choice or axis.int else math.inf for axis in self.axes.values()
+            len(axis.choice) if axis.choice else axis.int[1] - axis.int[0] + 1 if axis.int else math.inf
+            for axis in self.axes.values()
         )
 
     def configs(self) -> Iterator[Values]:
@@ -112,9 +113,7 @@ def _why_refused(key: str) -> str:
 
 def _refused_values(path: Path, raw: dict[str, Any], key: str, axis: Axis) -> list[str]:
     """Faults of the values of one key, each set alone in the file's config."""
-    low, high = (axis.int or axis.log or axis.uniform or (0, 0))[:2]
-    between = [low + _INSIDE * (high - low)] if axis.int is None else []
-    for value in axis.choice or (low, high, *between):
+    for value in ends_of(axis):
         faults: list[str] = []
         cfg = config_of(path, raw, {key: value}, faults)
         if faults:
@@ -122,6 +121,12 @@ def _refused_values(path: Path, raw: dict[str, Any], key: str, axis: Axis) -> li
         if cfg and axis.choice is None and value_at(cfg, key) != value:
             return [f"tune.space.{key}: {value:g} would set another key (it reads {value_at(cfg, key)!r} then)"]
     return []
+
+
+def ends_of(axis: Axis) -> tuple[Any, ...]:
+    """Every choice, or both ends of a range and, of one that is not of whole numbers, a value inside."""
+    low, high = (axis.int or axis.log or axis.uniform or (0, 0))[:2]
+    return axis.choice or (low, high, *([low + _INSIDE * (high - low)] if axis.int is None else []))
 
 
 def as_read(path: Path, raw: dict[str, Any], axes: Mapping[str, Axis], faults: list[str]) -> dict[str, Axis]:

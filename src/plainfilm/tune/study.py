@@ -13,7 +13,7 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json, read_regular, sha256_of
 from plainfilm.base.json_text import parsed_json
 from plainfilm.config import ExperimentConfig
-from plainfilm.errors import DataError, OccupiedError
+from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.pipeline.prepare import Prepared, decode_spec, prepare
 from plainfilm.pipeline.split import write_split
@@ -21,7 +21,14 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.tune.plan import Plan
 from plainfilm.tune.space import Values
 
-_KEPT = ("sampler", "seed", "prune", "prune_after", "space")  # of the section tune; trials and confirm may change
+_ALLOW = ", or repeat with --allow-leak, which every output will state"
+_KEPT = (
+    "sampler",
+    "seed",
+    "prune",
+    "prune_after",
+    "space",
+)  # of the section tune; trials may be raised, changes of confirm are kept
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,29 @@ class Study:
     plan: Plan
     folder: Path
     ready: Prepared
+    about: dict[str, Any]
+
+    @property
+    def notes(self) -> list[str]:
+        """What the split as it was made says, what the split file does, and what changed since."""
+        said = list(self.about["notes"])
+        heads = {note.partition(":")[0] for note in said}  # ONE VALID SET of the split file says its reason no more
+        said += [note for note in self.ready.split.notes if note.partition(":")[0] not in heads]
+        confirms = self.about["confirms"]
+        if len(confirms) > 1:
+            each = ", then ".join(f"top {top} on {seeds} seeds" for top, seeds in confirms)
+            said.append(f"What is confirmed was changed after the start: {each}. A choice by what was seen flatters.")
+        if seen := self.about["after_accesses"]:
+            said.append(
+                f"The study went on after {seen} test-set accesses: what was trained since may be chosen by them."
+            )
+        return list(dict.fromkeys(said))
+
+    def record_accesses(self, accesses: int) -> None:
+        """Keep that something is trained after these test-set accesses."""
+        if accesses and accesses != self.about["after_accesses"]:
+            self.about["after_accesses"] = accesses
+            _write(self.folder, self.about)
 
     @property
     def split(self) -> Path:
@@ -49,7 +79,7 @@ class Study:
 
 @contextmanager
 def study_in(folder: Path, plan: Plan, on_event: EventCallback) -> Iterator[Study]:
-    """The study of a folder, begun or gone on with, locked.
+    """The study of a folder, begun or resumed, locked.
 
     Raises:
         OccupiedError: another process works on it, or the folder holds something else.
@@ -70,20 +100,35 @@ def study_in(folder: Path, plan: Plan, on_event: EventCallback) -> Iterator[Stud
             _begin(folder, plan)
         else:
             _refuse_another(folder, _read(about), plan)
-        yield Study(plan, folder, _prepared(folder, _read(about), plan, on_event))
+        found = _read(about)
+        ready = _prepared(folder, found, plan, on_event)
+        confirm = [plan.tune.confirm.top, plan.tune.confirm.seeds]
+        if confirm[0] and found["confirms"][-1:] != [confirm]:
+            found["confirms"].append(confirm)
+            _write(folder, found)
+        yield Study(plan, folder, ready, found)
 
 
 def _begin(folder: Path, plan: Plan) -> None:
     """Split once, for all trials, and write what a later start must find unchanged; study.json last."""
     data = plan.base.data.model_copy(update={"exclude": None, "per_class": None})
-    ready = prepare(plan.base.model_copy(update={"data": data}), silent)
+    try:
+        ready = prepare(plan.base.model_copy(update={"data": data}), silent)
+    except GateError as error:
+        raise GateError(str(error).replace(_ALLOW, " (a search takes no split that leaks)")) from None
     split = folder / "split.csv"
     write_split(split, ready.split, roles=True)
-    atomic_write(folder / "study.json", dump_json({
+    about = {
         "schema_version": 1, "config": _as_json(plan.base.model_dump(mode="json")), "tune": _kept(plan),
         "given_split_sha256": _given_split(plan), "split_sha256": sha256_of(split), "data_sha256": seal_of(ready.split.rows),
-        "images": len(ready.split.rows),
-    }))  # fmt: skip
+        "images": len(ready.split.rows), "notes": list(ready.split.notes), "confirms": [], "after_accesses": 0,
+    }  # fmt: skip
+    _prepared(folder, about, plan, silent)  # what this refuses leaves no study behind
+    _write(folder, about)
+
+
+def _write(folder: Path, about: dict[str, Any]) -> None:
+    atomic_write(folder / "study.json", dump_json(about))
 
 
 def _prepared(folder: Path, about: dict[str, Any], plan: Plan, on_event: EventCallback) -> Prepared:
@@ -166,6 +211,10 @@ def _read(path: Path) -> dict[str, Any]:
             raise TypeError
         return {
             **found,
+            "images": int(found["images"]),
+            "notes": [str(note) for note in found.get("notes", ())],
+            "confirms": [[int(top), int(seeds)] for top, seeds in found.get("confirms", ())],
+            "after_accesses": int(found.get("after_accesses", 0)),
             "data_sha256": str(found["data_sha256"]),
             "given_split_sha256": found["given_split_sha256"],
             "split_sha256": str(found["split_sha256"]),

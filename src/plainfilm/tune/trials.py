@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from plainfilm.base.events import EventCallback
 from plainfilm.config import ExperimentConfig
-from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, PrunedError, StoppedError
+from plainfilm.errors import ConfigError, DataError, DivergedError, OccupiedError, PrunedError, TrainingError
 from plainfilm.experiments.grid import Planned
 from plainfilm.experiments.status import Place, find_place
 from plainfilm.pipeline import train
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.runs.trial import Trial
+from plainfilm.tune.accesses import count_test_accesses
 from plainfilm.tune.outcome import Outcome, read_outcome
 from plainfilm.tune.sampler import draw, median_pruner
 from plainfilm.tune.space import Values, value_at
 from plainfilm.tune.study import Study
+
+_NUMBER = re.compile(r"trial-(\d+)(?:\.\d+)?$")
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,12 @@ class Machine:
 
 
 def run_trial(study: Study, number: int, past: Sequence[Outcome], machine: Machine) -> Outcome:
-    """The outcome of a trial: read, resumed, or trained. A failure is an outcome, except of trial 0, the file's own config.
+    """The outcome of a trial: read, resumed, or trained. That its training failed, or that its values do not fit together,
+    is an outcome, except of trial 0, the file's own config.
 
     Raises:
-        PlainfilmError: trial 0 failed. OccupiedError: its folder has a run of another config. StoppedError, KeyboardInterrupt.
+        PlainfilmError: trial 0 failed, or something else than the config is at fault: the disk, the data, what is not
+            installed; the same command goes on from there. OccupiedError: its folder has a run of another config.
     """
     folder = f"trial-{number:03}"
     values = _begun(study, folder) or (study.plan.default if number == 0 else draw(study.plan.tune, number, past))
@@ -56,9 +62,7 @@ def run_trial(study: Study, number: int, past: Sequence[Outcome], machine: Machi
         trial = Trial(study.plan.name, number, prunes=prunes if number else None)
         train_in(place, trial, study, machine)
         return read_outcome(number, values, place.run, cfg)
-    except (StoppedError, OccupiedError):
-        raise
-    except PlainfilmError as error:
+    except (TrainingError, ConfigError) as error:
         if number == 0:
             raise
         return Outcome(number, "failed", values, place.run.root if place else None, message=str(error))
@@ -68,6 +72,7 @@ def train_in(place: Place, trial: Trial, study: Study, machine: Machine) -> None
     """Train or resume a run of the study to its end, or until it is pruned."""
     import torch
 
+    study.record_accesses(count_test_accesses(study.folder)[1])
     threads = torch.get_num_threads()
     try:
         if place.standing == "stopped":
@@ -85,6 +90,17 @@ def train_in(place: Place, trial: Trial, study: Study, machine: Machine) -> None
         gc.collect()  # a Learner and its callbacks form a reference cycle, which keeps all decoded images of the run
 
 
+def count_begun(study: Study) -> int:
+    """How many trials the folder holds, up to the last that was begun."""
+    trials = study.folder / "trials"
+    found = [
+        _NUMBER.match(root.name)
+        for root in (trials.iterdir() if trials.is_dir() else ())
+        if RunDir(root).config.is_file()
+    ]
+    return max((int(name[1]) + 1 for name in found if name), default=0)
+
+
 def _begun(study: Study, folder: str) -> Values | None:
     """The values of a trial whose folder has a config; None where none was begun."""
     trials = study.folder / "trials"
@@ -96,7 +112,11 @@ def _begun(study: Study, folder: str) -> Values | None:
 
 
 def _values(study: Study, root: Path, cfg: ExperimentConfig) -> Values:
-    """The values of the searched keys; every other key must be as in the study."""
+    """The values of the searched keys; find_place() checks that every other key is as in the study.
+
+    Raises:
+        DataError: it is a trial of another study.
+    """
     values = {key: value_at(cfg, key) for key in study.plan.tune.space}
     run = RunDir(root)
     trial = run.read_status().get("trial") if run.status.is_file() else None

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from plainfilm.errors import PrunedError, SealError, UsageError
+from plainfilm.pipeline.train import resume_run
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.trial import Trial, refuse_test_of_trial
+from plainfilm.runs.trial import Trial, refuse_resume_of_trial, refuse_test_of_trial
 from wording import lacking
 
 
@@ -47,3 +48,19 @@ def test_a_pruned_run_says_what_it_is_and_is_not_resumed(tmp_path, refusal):
     assert run.read_status()["status"] == "pruned"
     for said in (refusal(run.refuse_unless_stopped, UsageError), refusal(lambda: RunDir.open(run.root))):
         assert lacking(said, "plainfilm tune ended it", "plainfilm train --config") == []
+
+
+def test_a_trial_is_not_resumed_by_itself(tmp_path, refusal):
+    said = refusal(lambda: refuse_resume_of_trial(run_with(tmp_path, **Trial("lr", 7).facts())), UsageError)
+    assert lacking(said, "trial 7", "plainfilm tune") == []
+    refuse_resume_of_trial(run_with(tmp_path / "a", **Trial("lr", 7, confirms=True).facts()))
+    refuse_resume_of_trial(run_with(tmp_path / "b"))
+
+
+def test_resume_asks_whether_it_is_a_trial(tmp_path, refusal):
+    run = RunDir(tmp_path / "run")
+    run.make()
+    run.start.parent.mkdir()
+    run.start.touch()
+    run.write_status("interrupted", **Trial("lr", 7).facts())
+    assert "plainfilm tune" in refusal(lambda: resume_run(run.root), UsageError)

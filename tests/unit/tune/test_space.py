@@ -76,7 +76,8 @@ def test_a_space_is_refused_in_one_line_that_says_why(tmp_path, refusal, space, 
         ({"trials": 1}, ["tune.trials"]),
         ({"sampler": "best"}, ["tune.sampler", "'tpe', 'gp' or 'random'"]),
         ({"prune": "median", "space": {"train.epochs": {"int": [2, 9]}}}, ["train.epochs", "prune: none"]),
-        ({"trials": 9, "space": {"train.batch_size": {"int": [8, 10]}}}, ["9 trials of a space with 3 configs"]),
+        ({"trials": 9, "space": {"train.batch_size": {"int": [8, 10]}}}, ["9 trials of a space with 4 configs"]),
+        ({"trials": 4, "space": {"train.batch_size": {"int": [64, 66]}}}, ["4 trials of a space with 3 configs"]),
         ({"spaces": {}}, ["tune.spaces", "did you mean 'space'?"]),
         ({"confirm": {"best": 3}}, ["tune.confirm.best", "unknown key", "top, seeds"]),
     ],
@@ -146,3 +147,37 @@ def test_the_default_is_what_the_file_holds(tmp_path):
         3,
         48,
     )
+
+
+def test_a_whole_number_range_is_counted_not_listed():
+    assert Space({"train.batch_size": Axis.model_validate({"int": [8, 10**15]})}).size == 10**15 - 7
+
+
+@pytest.mark.parametrize("given", [None, {}, {"audit": False}])
+def test_data_is_set_whatever_the_file_says_of_it(tmp_path, given):
+    path = tmp_path / "lr.yaml"
+    path.write_text(json.dumps({"data": given, "tune": {"trials": 3, "space": {"train.lr": {"log": [1e-4, 1e-1]}}}}))
+    assert read_plan(path, tmp_path).base.data.path == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "fact"),
+    [(5, "data"), ({"split": "image"}, "data.split: image"), ({"allow_leak": True}, "data.allow_leak")],
+)
+def test_data_that_is_no_section_or_leaks_is_refused(tmp_path, refusal, data, fact):
+    path = tmp_path / "lr.yaml"
+    path.write_text(json.dumps({"data": data, "tune": {"trials": 3, "space": {"train.lr": {"log": [1e-4, 1e-1]}}}}))
+    assert fact in refusal(lambda: read_plan(path, tmp_path), ConfigError)
+
+
+def test_pruning_is_free_where_every_trial_has_the_same_schedule(tmp_path):
+    assert read_plan(write(tmp_path, prune="median")).tune.prune == "median"
+
+
+def test_pruning_is_refused_where_a_recipe_changes_the_schedule(tmp_path, refusal):
+    path = tmp_path / "lr.yaml"
+    space = {"train.recipe": {"choice": ["all", "head-then-all"]}}
+    weighted = {"model": {"name": "resnet18", "weights": "w.pth"}, "train": {"size_px": 64}}
+    path.write_text(json.dumps({**weighted, "tune": {"trials": 2, "prune": "median", "space": space}}))
+    said = refusal(lambda: read_plan(path), ConfigError)
+    assert lacking(said, "train.recipe", "prune: none") == [], said
