@@ -33,7 +33,7 @@ class _Line:
 
 
 @dataclass(frozen=True)
-class Panel:
+class _Panel:
     """One quantity by epoch; `says`: the last value of each run, for who does not see it."""
 
     title: str
@@ -43,7 +43,7 @@ class Panel:
     says: str
 
 
-def make_panels(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Panel]:
+def make_panels(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> list[_Panel]:
     """A panel for each quantity that a run has a number of.
 
     Args:
@@ -57,9 +57,9 @@ def make_panels(histories: Mapping[str, Mapping[str, Sequence[float]]]) -> list[
     return panels
 
 
-def _panel(title: str, series: Mapping[str, Sequence[float]]) -> Panel:
+def _panel(title: str, series: Mapping[str, Sequence[float]]) -> _Panel:
     numbers = [value for values in series.values() for value in values if _is_drawn(value)]
-    ticks = nice_ticks(min(numbers), max(numbers))
+    ticks = _nice_ticks(min(numbers), max(numbers))
     low, high, epochs = ticks[0], ticks[-1], max(map(len, series.values()))
 
     def x(epoch: float) -> float:
@@ -80,8 +80,8 @@ def _panel(title: str, series: Mapping[str, Sequence[float]]) -> Panel:
     says = "; ".join(
         f"{name} {value:.3f} after {len(series[name])}" for name, value in last.items() if value is not None
     )
-    across = sorted({1, *(round(t) for t in nice_ticks(1, max(epochs, 2)) if 1 <= t <= epochs)})
-    return Panel(
+    across = sorted({1, *(round(t) for t in _nice_ticks(1, max(epochs, 2)) if 1 <= t <= epochs)})
+    return _Panel(
         title,
         lines,
         [_Tick(x(e), str(e)) for e in across],
@@ -109,7 +109,7 @@ def _pieces(points: Sequence[tuple[float, float] | None]) -> list[str]:
     return [" ".join(piece) for piece in pieces if piece]
 
 
-def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
+def _nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers, about `most` steps apart, from below `low` to above `high`."""
     span = max(high - low, _LEAST * max(1.0, abs(low), abs(high)))
     power = 10 ** math.floor(math.log10(span / most))

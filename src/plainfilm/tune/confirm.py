@@ -61,7 +61,7 @@ def confirm(study: Study, outcomes: Sequence[Outcome], machine: Machine) -> list
         except TrainingError as error:
             failures[outcome.number].append(f"seed {seed}: {error}")
             machine.on_event("tune_unconfirmed", {**facts, "message": str(error)})
-    return adjusted([_confirmed(outcome, seeds, runs, failures[outcome.number]) for outcome in chosen])
+    return _adjusted([_confirmed(outcome, seeds, runs, failures[outcome.number]) for outcome in chosen])
 
 
 def _confirmed(
@@ -79,7 +79,7 @@ def _confirmed(
     )  # fmt: skip
 
 
-def adjusted(rows: list[Confirmed]) -> list[Confirmed]:
+def _adjusted(rows: list[Confirmed]) -> list[Confirmed]:
     """The rows with p_holm of each difference to the default adjusted for their number (Holm), the limits as they are."""
     found = [(k, row.difference) for k, row in enumerate(rows) if row.difference is not None]
     if not found:

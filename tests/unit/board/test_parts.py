@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.board import verdicts
-from plainfilm.board.curves import HEIGHT, WIDTH, make_panels, nice_ticks
+from plainfilm.board.curves import HEIGHT, WIDTH, make_panels, _nice_ticks
 from plainfilm.board.side_by_side import side_by_side
 from plainfilm.board.verdicts import Verdicts
 from plainfilm.errors import DataError
@@ -26,16 +26,16 @@ def test_ticks_enclose_the_numbers_evenly_and_are_few(a: float, b: float):
     low, high = sorted((a, b))
     if high - low < 1e-9 * max(1.0, abs(low), abs(high)):
         high = low
-    ticks = nice_ticks(low, high)
+    ticks = _nice_ticks(low, high)
     assert 2 <= len(ticks) <= 8
     assert ticks[0] <= low + 1e-6 * (1 + abs(low)) and ticks[-1] >= high - 1e-6 * (1 + abs(high))
     assert ticks == sorted(ticks)
 
 
 def test_ticks_are_the_round_numbers_one_would_write():
-    assert nice_ticks(0.52, 0.97) == [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
-    assert nice_ticks(0.0, 10.0) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
-    assert nice_ticks(0.7, 0.7)[0] <= 0.7 <= nice_ticks(0.7, 0.7)[-1]
+    assert _nice_ticks(0.52, 0.97) == [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    assert _nice_ticks(0.0, 10.0) == [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]
+    assert _nice_ticks(0.7, 0.7)[0] <= 0.7 <= _nice_ticks(0.7, 0.7)[-1]
 
 
 def test_a_line_runs_from_left_to_right_and_higher_numbers_lie_higher():

@@ -110,12 +110,12 @@ def test_the_differences_are_adjusted_for_their_number():
     p = {4: 0.04, 1: 0.01, 2: 0.02}
     apart = {"seeds_low": -0.1, "seeds_high": 0.3}
     rows = [row(n, difference(3, value, **(apart if n == 2 else {}))) for n, value in p.items()]
-    found = {each.number: each.difference for each in confirming.adjusted([*rows, row(0, None)])}
+    found = {each.number: each.difference for each in confirming._adjusted([*rows, row(0, None)])}
     assert {n: d.p_holm for n, d in found.items() if d} == pytest.approx({1: 0.03, 2: 0.04, 4: 0.04})
     assert {n: (d.p, d.comparisons, d.distinguishable) for n, d in found.items() if d} == {
         4: (0.04, 3, True), 1: (0.01, 3, True), 2: (0.02, 3, False),  # its limits over seeds hold 0
     }  # fmt: skip
-    many = confirming.adjusted([row(n, difference(3, 0.03)) for n in (1, 2)])
+    many = confirming._adjusted([row(n, difference(3, 0.03)) for n in (1, 2)])
     assert [each.difference and each.difference.distinguishable for each in many] == [False, False]
 
 
