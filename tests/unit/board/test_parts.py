@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.board import verdicts
-from plainfilm.board.curves import HEIGHT, WIDTH, make_panels, _nice_ticks
+from plainfilm.board.curves import HEIGHT, WIDTH, _nice_ticks, make_panels
 from plainfilm.board.side_by_side import side_by_side
 from plainfilm.board.verdicts import Verdicts
 from plainfilm.errors import DataError
