@@ -36,11 +36,9 @@ def refuse_resume_of_trial(run: RunDir) -> None:
     Raises:
         UsageError: the run is a trial of a study, and not one that confirms.
     """
-    trial = run.read_status().get("trial")
-    if trial and not trial["confirms"]:
+    if searched := _searched(run):
         raise UsageError(
-            f"{run.root} is trial {trial['number']} of the study {trial['study']}, which may prune it. Repeat the command "
-            "plainfilm tune of that study: it resumes this trial."
+            f"{searched}, which may prune it. Repeat the command plainfilm tune of that study: it resumes this trial."
         )
 
 
@@ -50,10 +48,17 @@ def refuse_test_of_trial(run: RunDir) -> None:
     Raises:
         SealError: the run is a trial of a study, and not one that confirms.
     """
-    trial = run.read_status().get("trial")
-    if trial and not trial["confirms"]:
+    if searched := _searched(run):
         raise SealError(
-            f"{run.root} is trial {trial['number']} of the study {trial['study']}, one of many that were chosen among. "
+            f"{searched}, one of many that were chosen among. "
             "Only a run that confirms a config on fresh seeds may be evaluated on test: those in the study's folder "
             "confirmed/, which plainfilm tune trains at its end."
         )
+
+
+def _searched(run: RunDir) -> str:
+    """'RUN is trial 3 of the study NAME'; '' of another run, and of one that confirms."""
+    trial = run.read_status().get("trial")
+    if not trial or trial["confirms"]:
+        return ""
+    return f"{run.root} is trial {trial['number']} of the study {trial['study']}"
