@@ -22,13 +22,8 @@ from plainfilm.tune.plan import Plan
 from plainfilm.tune.space import Values
 
 _ALLOW = ", or repeat with --allow-leak, which every output will state"
-_KEPT = (
-    "sampler",
-    "seed",
-    "prune",
-    "prune_after",
-    "space",
-)  # of the section tune; trials may be raised, changes of confirm are kept
+# of the section tune; trials may be raised, and changes of confirm are recorded
+_KEPT = ("sampler", "seed", "prune", "prune_after", "space")
 
 
 @dataclass(frozen=True)
@@ -96,21 +91,22 @@ def study_in(folder: Path, plan: Plan, on_event: EventCallback) -> Iterator[Stud
         ]
         if not about.is_file() and others:
             raise OccupiedError(f"{folder} exists and holds no study (no study.json in it). Choose another --out.")
-        if not about.is_file():
-            _begin(folder, plan)
-        else:
-            _refuse_another(folder, _read(about), plan)
-        found = _read(about)
-        ready = _prepared(folder, found, plan, on_event)
+        begins = not about.is_file()
+        found = _begin(folder, plan) if begins else _read(about)
+        if not begins:
+            _refuse_another(folder, found, plan)
+        ready = _prepared(folder, found, plan, on_event)  # what this refuses leaves no study.json behind
         confirm = [plan.tune.confirm.top, plan.tune.confirm.seeds]
-        if confirm[0] and found["confirms"][-1:] != [confirm]:
+        changed = confirm[0] and found["confirms"][-1:] != [confirm]
+        if changed:
             found["confirms"].append(confirm)
+        if begins or changed:
             _write(folder, found)
         yield Study(plan, folder, ready, found)
 
 
-def _begin(folder: Path, plan: Plan) -> None:
-    """Split once, for all trials, and write what a later start must find unchanged; study.json last."""
+def _begin(folder: Path, plan: Plan) -> dict[str, Any]:
+    """Split once, for all trials; what a later start must find unchanged, for study.json, which is written last."""
     data = plan.base.data.model_copy(update={"exclude": None, "per_class": None})
     try:
         ready = prepare(plan.base.model_copy(update={"data": data}), silent)
@@ -118,13 +114,11 @@ def _begin(folder: Path, plan: Plan) -> None:
         raise GateError(str(error).replace(_ALLOW, " (a search takes no split that leaks)")) from None
     split = folder / "split.csv"
     write_split(split, ready.split, roles=True)
-    about = {
+    return {
         "schema_version": 1, "config": _as_json(plan.base.model_dump(mode="json")), "tune": _kept(plan),
         "given_split_sha256": _given_split(plan), "split_sha256": sha256_of(split), "data_sha256": seal_of(ready.split.rows),
         "images": len(ready.split.rows), "notes": list(ready.split.notes), "confirms": [], "after_accesses": 0,
     }  # fmt: skip
-    _prepared(folder, about, plan, silent)  # what this refuses leaves no study behind
-    _write(folder, about)
 
 
 def _write(folder: Path, about: dict[str, Any]) -> None:
