@@ -14,7 +14,7 @@ from plainfilm.compare.mean_over_seeds import over_seeds
 from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.data.split.valid_roles import calibrates
 from plainfilm.data.table.saved_table import read_table
-from plainfilm.errors import DivergedError, OccupiedError, TrainingError
+from plainfilm.errors import OccupiedError, TrainingError
 from plainfilm.evaluate.stats.multiple_testing import at_floor, holm
 from plainfilm.experiments.grid import Planned
 from plainfilm.experiments.status import find_place
@@ -104,8 +104,6 @@ def _trained(study: Study, outcome: Outcome, seed: int, machine: Machine) -> Run
     place = find_place(study.folder / "confirmed", Planned(name, name, cfg))
     if place.standing == "busy":
         raise OccupiedError(f"{place.run.root} is being trained by another process. Wait for it.")
-    if place.standing == "diverged":  # it would again: a fact about this config on this seed
-        raise DivergedError(str(place.run.read_status().get("message", "It diverged.")))
     if place.standing != "done":
         train_in(place, Trial(study.plan.name, outcome.number, confirms=True), study, machine)
     return place.run

@@ -56,8 +56,6 @@ def run_trial(study: Study, number: int, past: Sequence[Outcome], machine: Machi
         machine.on_event("tune_trial", {
             "number": number, "of": study.plan.tune.trials, "params": values, "resumes": place.standing == "stopped"
         })  # fmt: skip
-        if place.standing == "diverged":
-            raise DivergedError(str(place.run.read_status().get("message", "It diverged.")))
         prunes = median_pruner(study.plan.tune, past, sum(phase.epochs for phase in cfg.train.phases))
         trial = Trial(study.plan.name, number, prunes=prunes if number else None)
         train_in(place, trial, study, machine)
@@ -69,9 +67,15 @@ def run_trial(study: Study, number: int, past: Sequence[Outcome], machine: Machi
 
 
 def train_in(place: Place, trial: Trial, study: Study, machine: Machine) -> None:
-    """Train or resume a run of the study to its end, or until it is pruned."""
+    """Train or resume a run of the study to its end, or until it is pruned.
+
+    Raises:
+        DivergedError: it diverges, or did before: it would again, which is a fact about its config and seed.
+    """
     import torch
 
+    if place.standing == "diverged":
+        raise DivergedError(str(place.run.read_status().get("message", "It diverged.")))
     study.record_accesses(count_test_accesses(study.folder)[1])
     threads = torch.get_num_threads()
     try:
