@@ -75,7 +75,6 @@ class Slow:
         raise DataError("two\nlines")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the last of these
 @pytest.mark.parametrize(
     ("error", "says"),
     [
@@ -93,6 +92,19 @@ def test_whatever_is_raised_nothing_stays_pending(error: BaseException, says: st
     while (found := asked.ask(0, [])).pending and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not found.pending and found.document is None and found.why.startswith(says)
+
+
+def test_what_ends_the_thread_leaves_nothing_pending_either():
+    """In this thread: in its own, pytest warns of it during whichever test runs then."""
+
+    def fail(roots: Sequence[Path]) -> CompareDocument:
+        raise SystemExit(3)
+
+    entry = verdicts._Entry()
+    with pytest.raises(SystemExit):
+        Verdicts(fail)._compute(entry, [])
+    assert not entry.found.pending and entry.found.document is None
+    assert entry.found.why.startswith("Comparing was ended.")
 
 
 def test_one_is_computed_at_a_time_and_few_wait(monkeypatch: pytest.MonkeyPatch):
