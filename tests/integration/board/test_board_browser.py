@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,17 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import BROWSER_MARKS, CHROMIUM
 from tests.unit.conftest import SaveRun, save_run  # noqa: F401 - a fixture
 
 from plainfilm.runs.folder import RunDir
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.campaign,  # .ci/run asks for this file
-    pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs chromium: apt-get install chromium"),
-]
+pytestmark = BROWSER_MARKS
 HEAD = "phase,epoch,train_loss,train_accuracy,valid_loss,valid_accuracy,valid_auroc,lr\n"
 HOSTILE = "<img src=x onerror=alert(1)>"
 Open = Callable[..., AbstractContextManager[Any]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import BROWSER_MARKS, CHROMIUM
 from served import Served, drawn_png, encoded, planted_dicom
 
 from plainfilm.data.synthetic.film import draw_phantom
@@ -20,12 +20,7 @@ from plainfilm.export.scorer import open_bundle
 from wording import lacking
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.campaign,  # .ci/run asks for this file
-    pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs chromium: apt-get install chromium"),
-]
+pytestmark = BROWSER_MARKS
 HOSTILE = [
     "<img src=x onerror=alert(1)>.png", "\u202egnp.exe", "=cmd|' /C calc'!A0", "' onmouseover='alert(1)", "a\nb.png",
     "<script>alert(1)<\u2215script>", "{{7*7}}.png", "javascript:alert(1)",
